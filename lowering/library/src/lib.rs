@@ -1,0 +1,14 @@
+//! The deliverable: `libNAME.a`, `NAME.h`, `NAME.pc` and a CMake config from a [`LibrarySpec`] (what the model's interface and
+//! memory look like) and the object file that the code generator made.
+//!
+//! The archive holds four objects: the model's code, the descriptor ([`pt2c_abi::Model`]) as read-only data, the weights
+//! (unless they go to a file of their own), and the runtime, whose symbols are renamed so that everything in the archive
+//! begins with the model's name and two models link into one program. Nothing here needs LLVM.
+
+pub mod expr;
+pub mod spec;
+
+pub use expr::Expr;
+pub use spec::{
+    Buffer, Constant, Constraint, Leaf, LeafKind, LibrarySpec, SpecError, State, Symbol, Weights,
+};

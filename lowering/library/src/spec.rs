@@ -1,0 +1,192 @@
+//! What the code generator tells this crate about a model: leaves, symbols, rules, buffers, state and weights.
+
+use std::borrow::Cow;
+
+pub use pt2c_abi::{DType, LeafKind};
+
+use crate::expr::Expr;
+
+/// The interface and the memory of one compiled model.
+///
+/// The indices are those of the vectors: `Buffer::Input(i)` is `inputs[i]`, `Op::Symbol(i)` in an expression is `symbols[i]`, `values[i]`
+/// in the generated entry function is `buffers[i]`.
+#[derive(Clone, Debug, Default)]
+pub struct LibrarySpec {
+    /// Prefix of every symbol, file and type: a C identifier.
+    pub name: String,
+    /// Lines about the model for the header's first comment.
+    pub description: Vec<String>,
+    /// The target CPU as text (`x86-64-v4`).
+    pub cpu: String,
+    /// LLVM's names of the features that the code needs; those that [`pt2c_abi::cpu`] does not know are not checked at run time.
+    pub cpu_features: Vec<String>,
+    pub inputs: Vec<Leaf>,
+    pub outputs: Vec<Leaf>,
+    /// Leaves that are baked into the program.
+    pub constants: Vec<Constant>,
+    pub symbols: Vec<Symbol>,
+    pub constraints: Vec<Constraint>,
+    pub states: Vec<State>,
+    pub buffers: Vec<Buffer>,
+    /// Bytes of the arena.
+    pub arena_size: Option<Expr>,
+    /// Texts of the failures that the program reports with `rt_fail`, by message id; `{}` stands for the value.
+    pub messages: Vec<String>,
+}
+
+/// An input or an output of the call.
+#[derive(Clone, Debug)]
+pub struct Leaf {
+    /// The leaf as PyTorch names it (`x`, `batch["ids"]`, `outputs.logits`); the C name is made from it.
+    pub path: String,
+    /// Position among the flattened leaves of inputs or outputs, constants included.
+    pub position: u32,
+    pub kind: LeafKind,
+    pub dtype: DType,
+    /// Sizes of a tensor, outermost first.
+    pub shape: Vec<Expr>,
+    /// An integer leaf: its value. An input's is a symbol or linear in one.
+    pub value: Option<Expr>,
+    /// Inputs: the program writes to the caller's data.
+    pub mutated: bool,
+    /// Outputs whose size the run computes: the buffer (an arena one) that the runtime copies to the caller afterwards.
+    pub staged: Option<u32>,
+}
+
+impl Leaf {
+    /// A tensor leaf that is neither mutated nor staged.
+    pub fn tensor(path: &str, position: u32, dtype: DType, shape: Vec<Expr>) -> Leaf {
+        Leaf {
+            path: path.to_owned(),
+            position,
+            kind: LeafKind::Tensor,
+            dtype,
+            shape,
+            value: None,
+            mutated: false,
+            staged: None,
+        }
+    }
+
+    /// An integer leaf.
+    pub fn int(path: &str, position: u32, value: Expr) -> Leaf {
+        Leaf {
+            kind: LeafKind::Int,
+            value: Some(value),
+            ..Leaf::tensor(path, position, DType::I64, Vec::new())
+        }
+    }
+}
+
+/// A leaf whose value is fixed in the program.
+#[derive(Clone, Debug)]
+pub struct Constant {
+    pub path: String,
+    /// Whether it is among the outputs.
+    pub output: bool,
+    pub position: u32,
+    /// The value as Python prints it.
+    pub value: String,
+}
+
+/// A root symbol.
+#[derive(Clone, Debug)]
+pub struct Symbol {
+    /// `s77`, `u0`: a C identifier.
+    pub name: String,
+    /// Inclusive bounds; `i64::MAX` = none above.
+    pub min: i64,
+    pub max: i64,
+    /// The run computes it (an unbacked symbol): the entry function writes `symbols[i]`. All others are solved from the
+    /// input sizes.
+    pub computed: bool,
+}
+
+/// A rule that every call must satisfy, over symbols that are not computed.
+#[derive(Clone, Debug)]
+pub struct Constraint {
+    /// Non-zero = satisfied; the text is the rule (`s0 % 2 == 0`).
+    pub rule: Expr,
+    /// What the error says after "is N, but "; default: `must satisfy RULE`.
+    pub text: Option<String>,
+}
+
+/// A buffer that keeps its content from call to call.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// Its qualified name in the PyTorch module.
+    pub path: String,
+    pub dtype: DType,
+    pub shape: Vec<i64>,
+    /// Where its initial content is in the weights (bytes); `None` = zeros.
+    pub initial: Option<u64>,
+}
+
+/// One entry of the `values` array of the entry function.
+#[derive(Clone, Debug)]
+pub enum Buffer {
+    /// The data of `inputs[i]` (a tensor).
+    Input(u32),
+    /// The data of `outputs[i]` (a tensor, not staged).
+    Output(u32),
+    /// A place in the arena, in bytes; offsets are multiples of [`pt2c_abi::ALIGNMENT`].
+    Arena { offset: Expr, size: Expr },
+    /// `states[i]`.
+    State(u32),
+    /// A place in the weights, in bytes.
+    Weights { offset: u64, size: u64 },
+}
+
+/// The weights' content: pieces laid out one after the other at aligned offsets. Borrowed pieces (parameters in the
+/// mapped archive) are not copied before they are written.
+#[derive(Clone, Debug, Default)]
+pub struct Weights<'a> {
+    pieces: Vec<(u64, Cow<'a, [u8]>)>,
+    size: u64,
+}
+
+impl<'a> Weights<'a> {
+    /// Appends a piece and returns its offset, a multiple of [`pt2c_abi::ALIGNMENT`].
+    pub fn push(&mut self, bytes: impl Into<Cow<'a, [u8]>>) -> u64 {
+        let bytes = bytes.into();
+        let offset = self.size.next_multiple_of(pt2c_abi::ALIGNMENT);
+        self.size = offset + bytes.len() as u64;
+        self.pieces.push((offset, bytes));
+        offset
+    }
+
+    /// Total bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Calls `write` with the content in order, gaps as zeros.
+    pub fn try_for_each<E>(&self, mut write: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        let mut position = 0;
+        for (offset, bytes) in &self.pieces {
+            let gap = offset.saturating_sub(position) as usize;
+            write(&[0; pt2c_abi::ALIGNMENT as usize][..gap.min(pt2c_abi::ALIGNMENT as usize)])?;
+            write(bytes)?;
+            position = offset + bytes.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+/// A spec that no library can be made from. These are mistakes of the compiler, except for an invalid name.
+#[derive(Debug, thiserror::Error)]
+pub enum SpecError {
+    /// The prefix must be usable in C.
+    #[error(
+        "\"{0}\" cannot name a library: it must be a C identifier (letters, digits, _; no digit first; at most 64 characters)"
+    )]
+    Name(String),
+    /// No input determines the symbol.
+    #[error(
+        "no input size determines {symbol}: every symbol must be a size of an input, or linear in one"
+    )]
+    Unbound { symbol: String },
+    /// A reference to something that is not there, or a shape that makes no sense.
+    #[error("inconsistent library description: {0}")]
+    Inconsistent(String),
+}
