@@ -1,1 +1,17 @@
-//! pt2c-native
+//! Kernel IR → MLIR → LLVM → object code for x86-64. The only crate that links LLVM.
+//!
+//! [`builder`] writes MLIR text, [`compile_module`] turns such text into an object, [`loader`] runs objects in this
+//! process, [`target`] is what `--cpu` names.
+#![allow(unsafe_code)]
+
+pub mod builder;
+pub mod error;
+mod llvm;
+pub mod loader;
+mod mlir;
+pub mod target;
+
+pub use error::NativeError;
+pub use llvm::{Compiled, Options, check_module, compile_module};
+pub use loader::Loaded;
+pub use target::{Isa, Target};

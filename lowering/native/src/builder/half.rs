@@ -1,0 +1,130 @@
+//! Conversions to and from f16 and bf16.
+//!
+//! Where the target has no instruction, LLVM would call compiler-rt (`__extendhfsf2`, `__truncsfbf2`, …), which a
+//! library that depends on libc alone must not need. So bf16 always, and f16 without F16C, are converted by integer
+//! operations here: round to nearest even, subnormals kept, NaN stays NaN.
+
+use super::{Elem, Func, IntPredicate, Type, Val};
+
+impl Func<'_> {
+    /// Float to float of another width (widening exact, narrowing to nearest even; f64 to a 16-bit format goes
+    /// through f32, as PyTorch does).
+    pub fn cast_float(&mut self, a: Val, elem: Elem) -> Val {
+        let from = a.ty.elem();
+        let ty = a.ty.with_elem(elem);
+        match (from, elem) {
+            _ if from == elem => a,
+            (Elem::F32, Elem::F64) => self.op(ty, format!("arith.extf {a} : {} to {ty}", a.ty)),
+            (Elem::F64, Elem::F32) => self.op(ty, format!("arith.truncf {a} : {} to {ty}", a.ty)),
+            (Elem::F16, Elem::F32) if self.target.f16c => {
+                self.op(ty, format!("arith.extf {a} : {} to {ty}", a.ty))
+            }
+            (Elem::F32, Elem::F16) if self.target.f16c => {
+                self.op(ty, format!("arith.truncf {a} : {} to {ty}", a.ty))
+            }
+            (Elem::F16, Elem::F32) => self.f16_to_f32(a),
+            (Elem::F32, Elem::F16) => self.f32_to_f16(a),
+            (Elem::BF16, Elem::F32) => {
+                let bits = self.bitcast(a, Elem::I16);
+                let wide = self.cast_int(bits, Type::I32, false);
+                let amount = self.int(wide.ty, 16);
+                let wide = self.shli(wide, amount);
+                self.bitcast(wide, Elem::F32)
+            }
+            (Elem::F32, Elem::BF16) => self.f32_to_bf16(a),
+            _ => {
+                let single = self.cast_float(a, Elem::F32);
+                self.cast_float(single, elem)
+            }
+        }
+    }
+
+    fn f32_to_bf16(&mut self, a: Val) -> Val {
+        let int = a.ty.with_elem(Elem::I32);
+        let u = self.bitcast(a, Elem::I32);
+        let sixteen = self.int(int, 16);
+        let one = self.int(int, 1);
+        let half = self.int(int, 0x7fff);
+        let odd = self.shrui(u, sixteen);
+        let odd = self.andi(odd, one);
+        let bias = self.addi(odd, half);
+        let rounded = self.addi(u, bias);
+        let rounded = self.shrui(rounded, sixteen);
+        let nan = self.cmpf(super::FloatPredicate::Uno, a, a);
+        let quiet = self.int(int, 0x7fc0);
+        let bits = self.select(nan, quiet, rounded);
+        let bits = self.cast_int(bits, Type::Scalar(Elem::I16), false);
+        self.bitcast(bits, Elem::BF16)
+    }
+
+    fn f16_to_f32(&mut self, a: Val) -> Val {
+        let bits = self.bitcast(a, Elem::I16);
+        let h = self.cast_int(bits, Type::I32, false);
+        let int = h.ty;
+        let c = |b: &mut Self, x: i64| b.int(int, x);
+        let (magnitude, sign) = (c(self, 0x7fff), c(self, 0x8000));
+        let (thirteen, sixteen) = (c(self, 13), c(self, 16));
+        let sign = self.andi(h, sign);
+        let sign = self.shli(sign, sixteen);
+        let m = self.andi(h, magnitude);
+        let m = self.shli(m, thirteen);
+        let exponent_mask = c(self, 0x7c00 << 13);
+        let exponent = self.andi(m, exponent_mask);
+        let rebias = c(self, (127 - 15) << 23);
+        let normal = self.addi(m, rebias);
+        let special = self.addi(normal, rebias);
+        let is_special = self.cmpi(IntPredicate::Eq, exponent, exponent_mask);
+        let zero = c(self, 0);
+        let is_small = self.cmpi(IntPredicate::Eq, exponent, zero);
+        let unit = c(self, 1 << 23);
+        let small = self.addi(normal, unit);
+        let small = self.bitcast(small, Elem::F32);
+        let magic = self.float(small.ty, f64::from(f32::from_bits(113 << 23)));
+        let small = self.subf(small, magic);
+        let small = self.bitcast(small, Elem::I32);
+        let r = self.select(is_special, special, normal);
+        let r = self.select(is_small, small, r);
+        let r = self.ori(r, sign);
+        self.bitcast(r, Elem::F32)
+    }
+
+    fn f32_to_f16(&mut self, a: Val) -> Val {
+        let u = self.bitcast(a, Elem::I32);
+        let int = u.ty;
+        let c = |b: &mut Self, x: i64| b.int(int, x);
+        let (sign_mask, sixteen, thirteen, one) =
+            (c(self, 0x8000_0000), c(self, 16), c(self, 13), c(self, 1));
+        let sign = self.andi(u, sign_mask);
+        let m = self.xori(u, sign);
+        let sign = self.shrui(sign, sixteen);
+        // Too large, infinite, NaN.
+        let limit = c(self, (127 + 16) << 23);
+        let infinity = c(self, 255 << 23);
+        let is_big = self.cmpi(IntPredicate::Uge, m, limit);
+        let is_nan = self.cmpi(IntPredicate::Ugt, m, infinity);
+        let (quiet, inf16) = (c(self, 0x7e00), c(self, 0x7c00));
+        let big = self.select(is_nan, quiet, inf16);
+        // Subnormal: the adder rounds.
+        let small_limit = c(self, 113 << 23);
+        let is_small = self.cmpi(IntPredicate::Ult, m, small_limit);
+        let magic_bits = ((127 - 15) + (23 - 10) + 1) << 23;
+        let f = self.bitcast(m, Elem::F32);
+        let magic = self.float(f.ty, f64::from(f32::from_bits(magic_bits)));
+        let f = self.addf(f, magic);
+        let f = self.bitcast(f, Elem::I32);
+        let magic_int = c(self, i64::from(magic_bits));
+        let small = self.subi(f, magic_int);
+        // Normal.
+        let odd = self.shrui(m, thirteen);
+        let odd = self.andi(odd, one);
+        let rebias = c(self, (i64::from(15 - 127) << 23) + 0xfff);
+        let normal = self.addi(m, rebias);
+        let normal = self.addi(normal, odd);
+        let normal = self.shrui(normal, thirteen);
+        let r = self.select(is_small, small, normal);
+        let r = self.select(is_big, big, r);
+        let r = self.ori(r, sign);
+        let r = self.cast_int(r, Type::Scalar(Elem::I16), false);
+        self.bitcast(r, Elem::F16)
+    }
+}

@@ -1,0 +1,8 @@
+//! Generated code, compiled for every instruction set this machine runs and executed in-process. One binary, because
+//! each one links all of LLVM.
+#![allow(unsafe_code)]
+
+#[path = "native/chain.rs"]
+mod chain;
+#[path = "native/support.rs"]
+mod support;
