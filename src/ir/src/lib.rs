@@ -1,1 +1,2 @@
 //! pt2c-ir
+pub mod dim;

@@ -1,0 +1,75 @@
+//! Canonical maxima, minima, absolute values and conditional expressions.
+
+use super::expr::{Dim, Func, Kind};
+use super::pred::Pred;
+
+impl Dim {
+    /// The greater of two expressions.
+    pub fn max(&self, other: &Dim) -> Dim {
+        Dim::max_of([self.clone(), other.clone()])
+    }
+
+    /// The lesser of two expressions.
+    pub fn min(&self, other: &Dim) -> Dim {
+        Dim::min_of([self.clone(), other.clone()])
+    }
+
+    /// The greatest of the given expressions; 0 where none is given.
+    pub fn max_of(args: impl IntoIterator<Item = Dim>) -> Dim {
+        extremum(args, true)
+    }
+
+    /// The least of the given expressions; 0 where none is given.
+    pub fn min_of(args: impl IntoIterator<Item = Dim>) -> Dim {
+        extremum(args, false)
+    }
+
+    /// The absolute value, as `Max(self, -self)`.
+    pub fn abs(&self) -> Dim {
+        self.max(&-self)
+    }
+
+    /// `then` where the predicate holds, else `otherwise`; only the chosen one is evaluated.
+    pub fn where_(pred: Pred, then: Dim, otherwise: Dim) -> Dim {
+        match pred.canonical() {
+            Pred::True => then,
+            Pred::False => otherwise,
+            _ if then == otherwise => then,
+            pred => Dim::from_func(Func::Where(pred, then, otherwise)),
+        }
+    }
+}
+
+fn extremum(args: impl IntoIterator<Item = Dim>, greatest: bool) -> Dim {
+    let mut kept: Vec<Dim> = Vec::new();
+    for arg in args {
+        match (arg.kind(), greatest) {
+            (Kind::Func(Func::Max(inner)), true) | (Kind::Func(Func::Min(inner)), false) => {
+                for arg in inner {
+                    keep(&mut kept, arg.clone(), greatest);
+                }
+            }
+            _ => keep(&mut kept, arg, greatest),
+        }
+    }
+    kept.sort();
+    match kept.len() {
+        0 => Dim::ZERO,
+        1 => kept.pop().unwrap_or_default(),
+        _ if greatest => Dim::from_func(Func::Max(kept)),
+        _ => Dim::from_func(Func::Min(kept)),
+    }
+}
+
+/// Adds an argument unless one that differs from it by a constant decides between them.
+fn keep(kept: &mut Vec<Dim>, arg: Dim, greatest: bool) {
+    for other in kept.iter_mut() {
+        if let Some(difference) = (&arg - &*other).as_int() {
+            if (difference > 0) == greatest && difference != 0 {
+                *other = arg;
+            }
+            return;
+        }
+    }
+    kept.push(arg);
+}

@@ -1,0 +1,123 @@
+//! What is known about symbols: ranges, symbolic bounds, asserted predicates.
+
+use std::collections::BTreeMap;
+
+use super::expr::Dim;
+use super::interval::Interval;
+use super::pred::Pred;
+use super::symbol::Symbol;
+
+/// The answer to a question about symbolic values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Proof {
+    /// Holds for all values that the scope allows.
+    Yes,
+    /// Holds for no value that the scope allows.
+    No,
+    /// Not decided: may hold for some values, or the prover is too weak.
+    Unknown,
+}
+
+impl Proof {
+    /// Whether the answer is [`Proof::Yes`].
+    pub fn is_yes(self) -> bool {
+        self == Proof::Yes
+    }
+
+    /// Whether the answer is [`Proof::No`].
+    pub fn is_no(self) -> bool {
+        self == Proof::No
+    }
+
+    /// The answer for the negated question.
+    #[must_use]
+    pub fn negate(self) -> Proof {
+        match self {
+            Proof::Yes => Proof::No,
+            Proof::No => Proof::Yes,
+            Proof::Unknown => Proof::Unknown,
+        }
+    }
+}
+
+/// A loop variable's symbolic range `lo <= symbol <= last`.
+#[derive(Clone, Debug)]
+pub(super) struct SymbolicRange {
+    pub(super) lo: Dim,
+    pub(super) last: Dim,
+}
+
+/// Known facts about symbols. Every answer derived from a scope holds for all assignments that
+/// satisfy all its facts; with contradictory facts every answer is right.
+#[derive(Clone, Debug, Default)]
+pub struct Scope {
+    /// Constant bounds of symbols.
+    pub(super) ranges: BTreeMap<Symbol, Interval>,
+    /// Symbolic ranges of loop variables.
+    pub(super) loops: BTreeMap<Symbol, SymbolicRange>,
+    /// Expressions known to be at least 0.
+    pub(super) nonnegative: Vec<Dim>,
+    /// Predicates as assumed, in canonical form.
+    pub(super) assumed: Vec<Pred>,
+    /// Atoms with a known simpler value, such as `Mod(s0, 4)` with 0, or `s1` with `s0`.
+    pub(super) rewrites: Vec<(Dim, Dim)>,
+}
+
+impl Scope {
+    /// A scope without facts.
+    pub fn new() -> Self {
+        Scope::default()
+    }
+
+    /// States `min <= symbol <= max` (`None`: unbounded), in addition to what is known.
+    pub fn declare(&mut self, symbol: impl Into<Symbol>, min: Option<i64>, max: Option<i64>) {
+        let range = self.ranges.entry(symbol.into()).or_default();
+        *range = range.intersect(Interval { min, max });
+    }
+
+    /// Declares a loop variable: `lo <= symbol < lo + extent`. As the variable has a value only inside
+    /// its loop, the extent is known to be at least 1.
+    pub fn declare_in(&mut self, symbol: impl Into<Symbol>, lo: Dim, extent: Dim) {
+        let symbol = symbol.into();
+        self.assume(Pred::le(&Dim::ONE, &extent));
+        let last = &lo + &extent - 1;
+        let (min, max) = (self.bounds(&lo).min, self.bounds(&last).max);
+        self.declare(symbol.clone(), min, max);
+        self.loops.insert(symbol, SymbolicRange { lo, last });
+    }
+
+    /// The constant range of a symbol.
+    pub fn range_of(&self, symbol: &Symbol) -> Interval {
+        self.ranges.get(symbol).copied().unwrap_or_default()
+    }
+
+    /// The declared symbols with their constant ranges, sorted.
+    pub fn symbols(&self) -> impl Iterator<Item = (&Symbol, Interval)> {
+        self.ranges.iter().map(|(symbol, range)| (symbol, *range))
+    }
+
+    /// The predicates assumed so far.
+    pub fn assumptions(&self) -> &[Pred] {
+        &self.assumed
+    }
+
+    /// Whether `a == b` for all allowed values.
+    pub fn prove_eq(&self, a: &Dim, b: &Dim) -> Proof {
+        self.prove(&Pred::eq(a, b))
+    }
+
+    /// Whether `a <= b` for all allowed values.
+    pub fn prove_le(&self, a: &Dim, b: &Dim) -> Proof {
+        self.prove(&Pred::le(a, b))
+    }
+
+    /// Whether `a < b` for all allowed values.
+    pub fn prove_lt(&self, a: &Dim, b: &Dim) -> Proof {
+        self.prove(&Pred::lt(a, b))
+    }
+
+    /// Whether `a` is a multiple of `b` for all allowed values.
+    pub fn prove_divisible(&self, a: &Dim, b: &Dim) -> Proof {
+        self.prove(&Pred::divisible(a, b))
+    }
+}
