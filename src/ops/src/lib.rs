@@ -1,1 +1,29 @@
-//! pt2c-ops
+//! The operator table: every operator is declared once, here.
+//!
+//! An [`Op`] has the schema PyTorch prints for it (names, types, defaults of the arguments), tags, inference over
+//! symbolic facts and plain reference evaluation. Two namespaces live in the table:
+//!
+//! * [`aten`]: PyTorch's operators with PyTorch's meaning, composites included, one file per family;
+//! * [`prim`]: the strict primitives that everything is decomposed into and that lowering understands: operands of
+//!   an elementwise primitive have one dtype, casts are explicit, indices are in range and not negative.
+//!
+//! How an operator is decomposed or lowered is said in keyed tables of the crates that do it; whether it is legal
+//! at a stage is derived from those tables.
+
+#![forbid(unsafe_code)]
+
+pub mod aten;
+mod call;
+pub mod interpret;
+mod op;
+pub mod prim;
+mod promote;
+mod schema;
+pub mod shape;
+mod tensor;
+
+pub use call::{Call, OpError};
+pub use op::{Op, OpDef, Tags, infer, lookup, ops};
+pub use promote::{Category, promote_types, result_type};
+pub use schema::{Param, ParamType, Schema, SchemaError};
+pub use tensor::{Scalar, Tensor};

@@ -1,0 +1,217 @@
+//! The reference interpreter: runs a program node by node with the table's evaluation, at any phase.
+
+use crate::{Call, OpError, Tensor, lookup};
+use indexmap::IndexMap;
+use pt2c_ir::dim::{Dim, Scope, Symbol};
+use pt2c_ir::{Arg, Graph, InputKind, NodeId, NodeKind, OutputKind, Program, ValueId};
+use std::collections::BTreeMap;
+
+/// Why a program could not be run.
+#[derive(Clone, PartialEq, Debug, thiserror::Error)]
+pub enum InterpretError {
+    /// A node failed.
+    #[error("node `{node}` ({op}): {error}")]
+    Node { node: String, op: String, error: OpError },
+    /// The inputs do not fit the signature.
+    #[error("{0}")]
+    Input(String),
+    /// A tensor of the program has no data.
+    #[error("tensor `{0}` has no data")]
+    MissingData(String),
+    /// A constraint of the program does not hold for these sizes.
+    #[error("constraint violated: {rule}")]
+    Constraint { rule: String },
+}
+
+/// What a call returned.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// The user outputs in order; non-tensor leaves are what the program returns for them (integers as 0-d i64).
+    pub outputs: Vec<Arg<Tensor>>,
+    /// New values of mutated buffers.
+    pub buffers: IndexMap<String, Tensor>,
+    /// New values of mutated inputs, by index into the signature's inputs.
+    pub inputs: IndexMap<usize, Tensor>,
+    /// Symbols as bound by this call.
+    pub symbols: BTreeMap<Symbol, i64>,
+}
+
+/// A user input: what the signature's entries take.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Input {
+    /// For [`InputKind::Tensor`].
+    Tensor(Tensor),
+    /// For [`InputKind::SymInt`].
+    Int(i64),
+    /// For [`InputKind::Constant`].
+    Baked,
+}
+
+/// Binds root symbols from the sizes of the inputs: a size that is a plain symbol binds it; then each size that is
+/// linear in one unbound symbol binds that.
+pub fn bind_symbols(program: &Program, inputs: &[Input]) -> Result<BTreeMap<Symbol, i64>, InterpretError> {
+    let mut bound: BTreeMap<Symbol, i64> = BTreeMap::new();
+    let mut sizes: Vec<(Dim, i64)> = Vec::new();
+    for (spec, input) in program.signature.inputs.iter().zip(inputs) {
+        if let (InputKind::SymInt(symbol), Input::Int(i)) = (&spec.kind, input) {
+            sizes.push((Dim::sym(symbol.clone()), *i));
+        }
+    }
+    for (i, spec, fact) in program.tensor_inputs() {
+        let Some(Input::Tensor(t)) = inputs.get(i) else {
+            return Err(InterpretError::Input(format!("input `{}` must be a tensor", spec.name)));
+        };
+        if t.dtype() != fact.dtype || t.rank() != fact.rank() {
+            return Err(InterpretError::Input(format!(
+                "input `{}` is {}{:?}, the program takes {fact}",
+                spec.name,
+                t.dtype(),
+                t.shape()
+            )));
+        }
+        sizes.extend(fact.shape.iter().cloned().zip(t.shape().iter().map(|&n| n as i64)));
+    }
+    loop {
+        let before = bound.len();
+        for (dim, value) in &sizes {
+            let known: BTreeMap<Symbol, Dim> = bound.iter().map(|(s, v)| (s.clone(), Dim::int(*v))).collect();
+            let rest = dim.subs(&known);
+            let free = rest.symbols();
+            if free.len() == 1
+                && let Some(symbol) = free.first()
+                && let Some((coefficient, offset)) = rest.coefficient_of(symbol)
+                && let (Some(c), Some(o)) = (coefficient.as_int(), offset.as_int())
+                && c != 0
+                && (value - o) % c == 0
+            {
+                bound.insert(symbol.clone(), (value - o) / c);
+            }
+        }
+        if bound.len() == before {
+            break;
+        }
+    }
+    for (dim, value) in &sizes {
+        match dim.eval(&|s| bound.get(s).copied()) {
+            Ok(n) if n == *value => {}
+            _ => return Err(InterpretError::Constraint { rule: format!("a size is {value}, but must be {dim}") }),
+        }
+    }
+    Ok(bound)
+}
+
+/// Runs `program` on `inputs` (one per entry of the signature). `state` overrides the initial values of buffers.
+pub fn run(
+    program: &Program,
+    inputs: &[Input],
+    state: &IndexMap<String, Tensor>,
+) -> Result<Outcome, InterpretError> {
+    if inputs.len() != program.signature.inputs.len() {
+        return Err(InterpretError::Input(format!(
+            "the program takes {} inputs, {} were given",
+            program.signature.inputs.len(),
+            inputs.len()
+        )));
+    }
+    let symbols = bind_symbols(program, inputs)?;
+    let values: BTreeMap<Symbol, Dim> = symbols.iter().map(|(s, v)| (s.clone(), Dim::int(*v))).collect();
+    let tensors: Vec<Tensor> = inputs
+        .iter()
+        .filter_map(|i| if let Input::Tensor(t) = i { Some(t.clone()) } else { None })
+        .collect();
+    let load = |name: &str| match state.get(name) {
+        Some(t) => Ok(t.clone()),
+        None => {
+            let data = program.tensors.get(name).and_then(|t| t.data.as_ref());
+            let data = data.ok_or_else(|| InterpretError::MissingData(name.to_string()))?;
+            Tensor::from_data(data).map_err(|e| InterpretError::Input(format!("tensor `{name}`: {e}")))
+        }
+    };
+    let results = run_graph(&program.graph, &tensors, &values, &load, &mut |_, _, _| {})?;
+    let mut outcome = Outcome { symbols, ..Outcome::default() };
+    for (spec, result) in program.signature.outputs.iter().zip(results) {
+        match (&spec.kind, result) {
+            (OutputKind::BufferMutation(name), Arg::Tensor(t)) => {
+                outcome.buffers.insert(name.clone(), t);
+            }
+            (OutputKind::InputMutation(i), Arg::Tensor(t)) => {
+                outcome.inputs.insert(*i, t);
+            }
+            (_, result) => outcome.outputs.push(result),
+        }
+    }
+    Ok(outcome)
+}
+
+/// Runs one graph. `symbols` replaces root symbols by integers, `load` finds tensors by name, `observe` sees every
+/// value as it is computed (for `pt2c compare`).
+pub fn run_graph(
+    graph: &Graph,
+    inputs: &[Tensor],
+    symbols: &BTreeMap<Symbol, Dim>,
+    load: &dyn Fn(&str) -> Result<Tensor, InterpretError>,
+    observe: &mut dyn FnMut(NodeId, u32, &Tensor),
+) -> Result<Vec<Arg<Tensor>>, InterpretError> {
+    let mut values: IndexMap<ValueId, Tensor> = IndexMap::new();
+    for (value, tensor) in graph.inputs().zip(inputs) {
+        values.insert(value, tensor.clone());
+    }
+    // A value is dropped after its last use, so that whole networks fit in memory.
+    let mut last_use: IndexMap<ValueId, usize> = IndexMap::new();
+    for (at, (_, node)) in graph.nodes().enumerate() {
+        for v in node.operands() {
+            last_use.insert(v, at);
+        }
+    }
+    for v in graph.output_values() {
+        last_use.insert(v, usize::MAX);
+    }
+    let scope = Scope::default();
+    for (at, (id, node)) in graph.nodes().enumerate() {
+        let results = match &node.kind {
+            NodeKind::Input => continue,
+            NodeKind::Tensor(name) => vec![load(name)?],
+            NodeKind::Call { op, args } => {
+                let fail = |error| InterpretError::Node { node: node.name.clone(), op: op.clone(), error };
+                let args = args.iter().map(|a| bind_arg(a, &values, symbols)).collect::<Result<Vec<_>, _>>();
+                let args = args.map_err(fail)?;
+                let op = lookup(op).ok_or_else(|| fail(OpError::UnknownOperator(op.clone())))?;
+                (op.def.eval)(&Call { op, args: &args, scope: &scope }).map_err(fail)?
+            }
+        };
+        for (index, tensor) in results.into_iter().enumerate() {
+            observe(id, index as u32, &tensor);
+            let value = ValueId { node: id, index: index as u32 };
+            if last_use.contains_key(&value) {
+                values.insert(value, tensor);
+            }
+        }
+        let done: Vec<ValueId> = node.operands().filter(|v| last_use.get(v) == Some(&at)).collect();
+        for v in done {
+            values.swap_remove(&v);
+        }
+    }
+    graph
+        .outputs
+        .iter()
+        .map(|a| {
+            bind_arg(a, &values, symbols)
+                .map_err(|error| InterpretError::Node { node: "output".into(), op: "output".into(), error })
+        })
+        .collect()
+}
+
+fn bind_arg(
+    arg: &Arg,
+    values: &IndexMap<ValueId, Tensor>,
+    symbols: &BTreeMap<Symbol, Dim>,
+) -> Result<Arg<Tensor>, OpError> {
+    let arg = arg.try_map(|v| {
+        values.get(v).cloned().ok_or_else(|| OpError::invalid("an operand has no value: the graph is out of order"))
+    })?;
+    Ok(match arg {
+        Arg::Int(d) => Arg::Int(d.subs(symbols)),
+        Arg::Ints(ds) => Arg::Ints(ds.iter().map(|d| d.subs(symbols)).collect()),
+        other => other,
+    })
+}

@@ -1,0 +1,113 @@
+//! Declarations of operators and the table of all of them.
+
+use crate::{Call, OpError, Schema, Tensor, aten, prim};
+use indexmap::IndexMap;
+use pt2c_ir::dim::Scope;
+use pt2c_ir::{Arg, Fact};
+use std::sync::OnceLock;
+
+/// Properties of an operator that passes ask about. A set of flags.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Tags(u16);
+
+impl Tags {
+    /// Nothing special.
+    pub const NONE: Tags = Tags(0);
+    /// Each output element depends on the operand elements at the same (broadcast) index only.
+    pub const POINTWISE: Tags = Tags(1);
+    /// PyTorch returns an alias of the first operand.
+    pub const VIEW: Tags = Tags(2);
+    /// Returns its first operand unchanged at inference (dropout, detach, contiguous, alias …).
+    pub const IDENTITY: Tags = Tags(4);
+    /// Draws random numbers: never merged, folded or duplicated.
+    pub const RANDOM: Tags = Tags(8);
+    /// Has no result but a check (assertions): never removed as dead.
+    pub const EFFECT: Tags = Tags(16);
+    /// Reduces over dimensions.
+    pub const REDUCTION: Tags = Tags(32);
+
+    /// Both sets.
+    pub const fn with(self, other: Tags) -> Tags {
+        Tags(self.0 | other.0)
+    }
+
+    /// Whether all of `other` are set.
+    pub const fn has(self, other: Tags) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// Facts of the outputs from facts of the operands.
+pub type InferFn = fn(&Call<'_, Fact>) -> Result<Vec<Fact>, OpError>;
+/// The outputs from the operands: plain and obvious, for use as an oracle. Shapes have been inferred already.
+pub type EvalFn = fn(&Call<'_, Tensor>) -> Result<Vec<Tensor>, OpError>;
+
+/// The declaration of an operator, as written in the family files.
+#[derive(Clone, Copy)]
+pub struct OpDef {
+    /// PyTorch's schema line without the namespace: `add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor`.
+    pub schema: &'static str,
+    /// Properties.
+    pub tags: Tags,
+    /// Inference.
+    pub infer: InferFn,
+    /// Reference evaluation.
+    pub eval: EvalFn,
+}
+
+impl OpDef {
+    /// A declaration without tags.
+    pub const fn new(schema: &'static str, infer: InferFn, eval: EvalFn) -> OpDef {
+        OpDef { schema, tags: Tags::NONE, infer, eval }
+    }
+
+    /// The same with tags added.
+    pub const fn tagged(self, tags: Tags) -> OpDef {
+        OpDef { tags: self.tags.with(tags), ..self }
+    }
+}
+
+/// An operator of the table.
+pub struct Op {
+    /// Full name with namespace and overload: `aten.add.Tensor`, `aten.relu.default`, `prim.add`.
+    pub name: String,
+    /// The parsed schema.
+    pub schema: Schema,
+    /// The declaration.
+    pub def: OpDef,
+}
+
+fn table() -> &'static IndexMap<String, Op> {
+    static TABLE: OnceLock<IndexMap<String, Op>> = OnceLock::new();
+    TABLE.get_or_init(|| {
+        let families = aten::FAMILIES.iter().map(|f| ("aten", *f)).chain(prim::FAMILIES.iter().map(|f| ("prim", *f)));
+        let defs = families.flat_map(|(namespace, defs)| defs.iter().map(move |d| (namespace, d)));
+        defs.filter_map(|(namespace, def)| {
+            // Schemas are literals of this crate: a test parses every one of them.
+            let schema = Schema::parse(def.schema).ok()?;
+            let name = match (namespace, schema.overload.as_str()) {
+                ("prim", _) => format!("prim.{}", schema.name),
+                (_, "") => format!("aten.{}.default", schema.name),
+                (_, overload) => format!("aten.{}.{overload}", schema.name),
+            };
+            Some((name.clone(), Op { name, schema, def: *def }))
+        })
+        .collect()
+    })
+}
+
+/// The operator of this full name.
+pub fn lookup(name: &str) -> Option<&'static Op> {
+    table().get(name)
+}
+
+/// All operators, in declaration order.
+pub fn ops() -> impl Iterator<Item = &'static Op> {
+    table().values()
+}
+
+/// Infers the facts of a call by name. `args` are in schema order, complete, with facts for tensors.
+pub fn infer(name: &str, args: &[Arg<Fact>], scope: &Scope) -> Result<Vec<Fact>, OpError> {
+    let op = lookup(name).ok_or_else(|| OpError::UnknownOperator(name.to_string()))?;
+    (op.def.infer)(&Call { op, args, scope })
+}
