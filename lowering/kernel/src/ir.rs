@@ -1,0 +1,433 @@
+//! The data types of kernel IR.
+
+use pt2c_ir::dim::{Dim, Scope, Symbol};
+use pt2c_ir::{Bytes, DType, LocationId};
+
+/// A whole program as buffers and kernel calls.
+#[derive(Clone, Debug, Default)]
+pub struct KernelProgram {
+    /// All buffers.
+    pub buffers: Vec<Buffer>,
+    /// All kernels, each with a unique name.
+    pub kernels: Vec<Kernel>,
+    /// What runs, in order.
+    pub steps: Vec<Step>,
+    /// Root symbols and their ranges (from the program).
+    pub scope: Scope,
+    /// Size of the arena in bytes, over root symbols.
+    pub arena_bytes: Dim,
+}
+
+/// Index into [`KernelProgram::buffers`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct BufferId(pub u32);
+
+/// Index into [`KernelProgram::kernels`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct KernelId(pub u32);
+
+/// A flat piece of memory with one element type.
+#[derive(Clone, Debug)]
+pub struct Buffer {
+    /// For dumps and messages; unique.
+    pub name: String,
+    /// Element type.
+    pub dtype: DType,
+    /// Elements, over root symbols.
+    pub len: Dim,
+    /// Where it lives.
+    pub kind: BufferKind,
+}
+
+/// Where a buffer lives.
+#[derive(Clone, Debug)]
+pub enum BufferKind {
+    /// The caller's, dense row-major: user input, index into the signature's inputs. May be written (at the end of
+    /// the call) only when the signature says that the input is mutated.
+    Input(usize),
+    /// The caller's, dense row-major: index into the signature's outputs (of kind `User`/`Loss`/gradients).
+    Output(usize),
+    /// In the arena, at this byte offset (a multiple of 64), over root symbols.
+    Arena(Dim),
+    /// A buffer of the module that calls change, by fully qualified name; lives in the context.
+    State(String),
+    /// Read-only data known at compile time, already in the layout the kernels want.
+    Constant(Bytes),
+}
+
+/// What runs.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Calls a kernel with buffers in the order of its parameters.
+    Call { kernel: KernelId, buffers: Vec<BufferId>, location: LocationId },
+    /// Runs one list or the other, by a one-element boolean buffer.
+    If { condition: BufferId, then: Vec<Step>, otherwise: Vec<Step> },
+    /// Runs `before`, then `body` and again while the one-element boolean buffer is true.
+    While { before: Vec<Step>, condition: BufferId, body: Vec<Step> },
+}
+
+/// A function over buffers. Root symbols may be used anywhere in it; a target passes those it needs.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// Unique, a C identifier: says what it computes (`conv2d_relu_3`).
+    pub name: String,
+    /// Its buffers.
+    pub params: Vec<Param>,
+    /// What it does.
+    pub body: Body,
+}
+
+/// A buffer parameter. Different parameters do not overlap, except that a [`Access::ReadWrite`] one is read and written
+/// at the same element in the same iteration.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Param {
+    /// For dumps.
+    pub name: String,
+    /// Element type.
+    pub dtype: DType,
+    /// How the kernel uses it.
+    pub access: Access,
+}
+
+/// How a kernel uses a buffer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    Read,
+    Write,
+    ReadWrite,
+}
+
+/// What a kernel does.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// Loops. The first statement list is the task: if its only loop at top level is `Parallel`, targets split it.
+    Loops(Vec<Stmt>),
+    /// Matrix product.
+    Matmul(Matmul),
+    /// Convolution.
+    Convolution(Convolution),
+    /// Scaled dot-product attention.
+    Attention(Attention),
+}
+
+/// A local scalar, assigned once. Numbered densely within a kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Var(pub u32);
+
+/// A statement of a loop nest.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Stmt {
+    /// Names a value.
+    Let { var: Var, dtype: DType, value: Expr },
+    /// Names an i64 value as a symbol, for use in addresses and extents. `0 <= value < extent` holds: the statement
+    /// is preceded by the check where data could violate it.
+    Index { symbol: Symbol, extent: Dim, value: Expr },
+    /// Writes an element of a parameter.
+    Store { param: usize, address: Dim, value: Expr },
+    /// A loop.
+    For(For),
+    /// Runs the statements if the boolean holds.
+    If { condition: Expr, then: Vec<Stmt> },
+    /// Ends the call with an error unless the boolean holds: what PyTorch would raise at run time. `value` is
+    /// printed where the message has `{}`.
+    Check { condition: Expr, message: String, value: Option<Expr> },
+}
+
+/// `for var in 0..extent`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct For {
+    /// The loop variable, a symbol usable in addresses and, as [`Expr::Index`], in values. Unique in the kernel.
+    pub var: Symbol,
+    /// Number of iterations, over root symbols and outer variables; ≥ 0.
+    pub extent: Dim,
+    /// What a target may do.
+    pub kind: LoopKind,
+    /// Values carried from one iteration to the next.
+    pub carried: Vec<Carried>,
+    /// The iteration.
+    pub body: Vec<Stmt>,
+}
+
+/// What a target may do with a loop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LoopKind {
+    /// Iterations in order.
+    Serial,
+    /// Iterations are independent: threads may share them. Only at top level of a kernel.
+    Parallel,
+    /// Iterations are independent, or carried values are all reductions that may be reassociated: vector lanes.
+    /// Contains no other `Vector` loop; a `Serial` loop inside runs in step for all lanes, so its extent does not
+    /// depend on this loop's variable.
+    Vector,
+}
+
+/// A value carried around a loop.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Carried {
+    /// The value at the start of an iteration, visible in the body.
+    pub var: Var,
+    /// The value after the loop, visible behind it.
+    pub result: Var,
+    /// Element type.
+    pub dtype: DType,
+    /// Value before the first iteration.
+    pub init: Expr,
+    /// Value for the next iteration, computed at the end of the body. For a reduction: what is combined into it.
+    pub next: Expr,
+    /// `Some(op)`: the new value is `op(var, next)`, associative and commutative, in any order. `None`: it is `next`.
+    pub reduction: Option<ReduceOp>,
+}
+
+/// Associative, commutative combination.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ReduceOp {
+    Sum,
+    Product,
+    /// NaN if either is NaN.
+    Max,
+    /// NaN if either is NaN.
+    Min,
+    And,
+    Or,
+}
+
+/// A pure scalar expression.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Expr {
+    /// A named value.
+    Var(Var),
+    /// A float constant of this dtype (F32 or F64).
+    Float(f64, DType),
+    /// An integer constant of this dtype.
+    Int(i64, DType),
+    /// A boolean constant.
+    Bool(bool),
+    /// An integer expression over symbols, as i64.
+    Index(Dim),
+    /// An element of a parameter.
+    Load { param: usize, address: Dim },
+    /// `if condition { value } else { other }`, where `value` is only evaluated (its loads only execute) when the
+    /// condition holds.
+    Guarded { condition: Box<Expr>, value: Box<Expr>, other: Box<Expr> },
+    /// `if condition { a } else { b }`, both evaluated.
+    Select(Box<Expr>, Box<Expr>, Box<Expr>),
+    /// One operand.
+    Unary(UnaryOp, Box<Expr>),
+    /// Two operands of one dtype.
+    Binary(BinaryOp, Box<Expr>, Box<Expr>),
+    /// Two operands of one dtype, boolean result.
+    Compare(CompareOp, Box<Expr>, Box<Expr>),
+    /// Conversion with PyTorch's rules. To F16/BF16: rounds, the value stays F32.
+    Cast(DType, Box<Expr>),
+    /// Reinterprets the bits as another dtype of the same size.
+    Bitcast(DType, Box<Expr>),
+}
+
+/// Unary functions. Float functions take F32 or F64.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum UnaryOp {
+    Neg,
+    Abs,
+    /// -1, 0, 1; NaN stays NaN.
+    Sign,
+    Ceil,
+    Floor,
+    /// Half to even.
+    Round,
+    Trunc,
+    /// Bitwise for integers, logical for booleans.
+    Not,
+    IsNan,
+    IsInf,
+    SignBit,
+    Exp,
+    Exp2,
+    Expm1,
+    Log,
+    Log2,
+    Log10,
+    Log1p,
+    Sqrt,
+    Rsqrt,
+    Reciprocal,
+    Sin,
+    Cos,
+    Tan,
+    Asin,
+    Acos,
+    Atan,
+    Sinh,
+    Cosh,
+    Tanh,
+    Asinh,
+    Acosh,
+    Atanh,
+    Erf,
+    Erfc,
+    Erfinv,
+    Lgamma,
+    Digamma,
+    Sigmoid,
+}
+
+/// Binary functions.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum BinaryOp {
+    Add,
+    Sub,
+    Mul,
+    /// Floats only.
+    Div,
+    DivFloor,
+    DivTrunc,
+    /// Sign of the divisor (Python).
+    RemFloor,
+    /// Sign of the dividend (C).
+    RemTrunc,
+    Pow,
+    Atan2,
+    /// NaN if either is NaN.
+    Max,
+    /// NaN if either is NaN.
+    Min,
+    /// The other operand if one is NaN.
+    FMax,
+    FMin,
+    /// Bitwise for integers, logical for booleans.
+    And,
+    Or,
+    Xor,
+    Shl,
+    /// Arithmetic for signed, logical for unsigned.
+    Shr,
+    CopySign,
+    NextAfter,
+    Hypot,
+}
+
+/// Comparisons; with NaN all are false but `Ne`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum CompareOp {
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+}
+
+/// A value applied to the accumulator of a contraction before it is stored: bias, residual, activation, scale, cast.
+///
+/// `value` is an expression in which [`Var`]`(0)` is the accumulated element (F32, or F64 for f64 operands) and the
+/// symbols of the contraction's output index (named in the contraction) may occur in addresses of loads. The loads' and
+/// the store's addresses are affine in those symbols. Statements before it name shared values.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Epilogue {
+    /// Shared values: only [`Stmt::Let`].
+    pub lets: Vec<Stmt>,
+    /// One store for each output: parameter, address, value.
+    pub stores: Vec<(usize, Dim, Expr)>,
+}
+
+/// `out[batch…, m, n] = epilogue(Σ_k a[batch…, m, k] · b[batch…, k, n])`.
+///
+/// Addresses are affine in the index symbols.
+#[derive(Clone, Debug)]
+pub struct Matmul {
+    /// Batch dimensions: symbol and extent of each, outermost first.
+    pub batch: Vec<(Symbol, Dim)>,
+    /// Row symbol and extent.
+    pub m: (Symbol, Dim),
+    /// Column symbol and extent: the vectorised dimension.
+    pub n: (Symbol, Dim),
+    /// Contracted symbol and extent.
+    pub k: (Symbol, Dim),
+    /// Parameter and address of `a`, over batch, m, k.
+    pub a: (usize, Dim),
+    /// How `b` is found.
+    pub b: MatmulB,
+    /// Type of the accumulator: F32, F64, or an integer type.
+    pub accumulator: DType,
+    /// What is stored.
+    pub epilogue: Epilogue,
+}
+
+/// The second operand of a matrix product.
+#[derive(Clone, PartialEq, Debug)]
+pub enum MatmulB {
+    /// Anywhere: parameter and address over batch, k, n.
+    Strided { param: usize, address: Dim },
+    /// A constant the target may pack at compile time: dense row-major `[k, n]` in the constant's own dtype, no batch.
+    /// The target replaces the parameter's buffer with its own layout.
+    Constant { param: usize },
+}
+
+/// Convolution over 1 to 3 spatial dimensions, zero padding.
+///
+/// `out[n, g·K/G + k, o…] = epilogue(Σ_{c, r…} x[n, g·C/G + c, o…·stride + r…·dilation − pad_low] · w[g·K/G + k, c, r…])`
+#[derive(Clone, Debug)]
+pub struct Convolution {
+    /// Batch symbol and extent.
+    pub batch: (Symbol, Dim),
+    /// Output channel symbol and extent (all groups): the vectorised dimension.
+    pub channel: (Symbol, Dim),
+    /// Output spatial symbols and extents, outermost first.
+    pub spatial: Vec<(Symbol, Dim)>,
+    /// Input spatial extents.
+    pub input_spatial: Vec<Dim>,
+    /// Input channels (all groups).
+    pub input_channels: i64,
+    /// Number of groups.
+    pub groups: i64,
+    /// Kernel extents.
+    pub window: Vec<i64>,
+    /// Strides of the window, per spatial dimension.
+    pub stride: Vec<i64>,
+    /// Dilation.
+    pub dilation: Vec<i64>,
+    /// Implicit zeros before the first element, per spatial dimension. (Those behind the last follow from the extents.)
+    pub pad_low: Vec<Dim>,
+    /// Parameter of the input and its strides in elements: batch, channel, spatial….
+    pub x: (usize, Vec<Dim>),
+    /// Constant offset of the first input element.
+    pub x_offset: Dim,
+    /// Parameter of the weight, a constant, dense row-major `[K, C/groups, window…]`; the target packs it. When it is
+    /// no constant, `weight_is_constant` is false and the target packs at run time or reads it strided.
+    pub w: usize,
+    /// Whether the weight is known at compile time.
+    pub weight_is_constant: bool,
+    /// Type of the accumulator.
+    pub accumulator: DType,
+    /// What is stored, over batch, channel and spatial symbols.
+    pub epilogue: Epilogue,
+}
+
+/// `out[b…, h, i, e] = Σ_j softmax_j(scale · Σ_d q[b…, h, i, d] k[b…, h', j, d] + mask[b…, h, i, j]) · v[b…, h', j, e]`
+/// with `h' = h / (Hq / Hkv)`.
+#[derive(Clone, Debug)]
+pub struct Attention {
+    /// Batch dimensions, then the query head as the last: symbols and extents.
+    pub batch: Vec<(Symbol, Dim)>,
+    /// Query row symbol and extent.
+    pub row: (Symbol, Dim),
+    /// Key/value position symbol and extent.
+    pub position: (Symbol, Dim),
+    /// Depth of q and k: symbol and extent (static).
+    pub depth: (Symbol, Dim),
+    /// Depth of v: symbol and extent (static).
+    pub value_depth: (Symbol, Dim),
+    /// Parameter and address of q, over batch, row, depth.
+    pub q: (usize, Dim),
+    /// Parameter and address of k, over batch (grouping included), position, depth.
+    pub k: (usize, Dim),
+    /// Parameter and address of v, over batch, position, value_depth.
+    pub v: (usize, Dim),
+    /// Mask value as an expression over batch, row and position: boolean (true = keep) or float (added).
+    pub mask: Option<Expr>,
+    /// Positions after the row's own are left out (top-left aligned).
+    pub causal: bool,
+    /// Factor of the scores.
+    pub scale: f64,
+    /// Parameter and address of the output, over batch, row, value_depth; `Var(0)` in `epilogue` is the result.
+    pub epilogue: Epilogue,
+}
