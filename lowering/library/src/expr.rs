@@ -14,35 +14,22 @@ pub struct Expr {
 impl Expr {
     /// A number.
     pub fn constant(value: i64) -> Expr {
-        Expr {
-            ops: vec![Op::Const(value)],
-            text: value.to_string(),
-        }
+        Expr { ops: vec![Op::Const(value)], text: value.to_string() }
     }
 
     /// A symbol by its index and its name.
     pub fn symbol(index: u32, name: &str) -> Expr {
-        Expr {
-            ops: vec![Op::Symbol(index)],
-            text: name.to_owned(),
-        }
+        Expr { ops: vec![Op::Symbol(index)], text: name.to_owned() }
     }
 
     /// A program with its text.
     pub fn new(ops: Vec<Op>, text: impl Into<String>) -> Expr {
-        Expr {
-            ops,
-            text: text.into(),
-        }
+        Expr { ops, text: text.into() }
     }
 
     /// The value if no symbol occurs.
     pub fn as_constant(&self) -> Option<i64> {
-        if self.symbols().is_empty() {
-            self.evaluate(&[]).ok()
-        } else {
-            None
-        }
+        if self.symbols().is_empty() { self.evaluate(&[]).ok() } else { None }
     }
 
     /// The value at the given symbols.
@@ -63,17 +50,8 @@ impl Expr {
 
     /// The symbols that occur, ascending and without repetition.
     pub fn symbols(&self) -> Vec<u32> {
-        let mut symbols: Vec<u32> = self
-            .ops
-            .iter()
-            .filter_map(|op| {
-                if let Op::Symbol(index) = op {
-                    Some(*index)
-                } else {
-                    None
-                }
-            })
-            .collect();
+        let mut symbols: Vec<u32> =
+            self.ops.iter().filter_map(|op| if let Op::Symbol(index) = op { Some(*index) } else { None }).collect();
         symbols.sort_unstable();
         symbols.dedup();
         symbols
@@ -92,14 +70,7 @@ impl Expr {
                     rest.push(Op::Neg);
                     (scale.checked_neg()?, rest)
                 }
-                Op::Abs
-                | Op::Not
-                | Op::ToFloat
-                | Op::FNeg
-                | Op::FFloor
-                | Op::FCeil
-                | Op::FTrunc
-                | Op::FRound => {
+                Op::Abs | Op::Not | Op::ToFloat | Op::FNeg | Op::FFloor | Op::FCeil | Op::FTrunc | Op::FRound => {
                     let (scale, mut rest) = stack.pop()?;
                     rest.push(op);
                     (scale == 0).then_some((0, rest))?
@@ -146,15 +117,7 @@ mod tests {
     fn finds_linear_forms() {
         // 2*s0 + 3 - s1, in s0: 2·s0 + (3 - s1); in s1: -1·s1 + ….
         let expr = Expr::new(
-            vec![
-                Op::Const(2),
-                Op::Symbol(0),
-                Op::Mul,
-                Op::Const(3),
-                Op::Add,
-                Op::Symbol(1),
-                Op::Sub,
-            ],
+            vec![Op::Const(2), Op::Symbol(0), Op::Mul, Op::Const(3), Op::Add, Op::Symbol(1), Op::Sub],
             "2*s0 + 3 - s1",
         );
         let (scale, rest) = expr.linear_in(0).unwrap();

@@ -9,6 +9,4 @@ pub mod expr;
 pub mod spec;
 
 pub use expr::Expr;
-pub use spec::{
-    Buffer, Constant, Constraint, Leaf, LeafKind, LibrarySpec, SpecError, State, Symbol, Weights,
-};
+pub use spec::{Buffer, Constant, Constraint, Leaf, LeafKind, LibrarySpec, SpecError, State, Symbol, Weights};

@@ -70,11 +70,7 @@ impl Leaf {
 
     /// An integer leaf.
     pub fn int(path: &str, position: u32, value: Expr) -> Leaf {
-        Leaf {
-            kind: LeafKind::Int,
-            value: Some(value),
-            ..Leaf::tensor(path, position, DType::I64, Vec::new())
-        }
+        Leaf { kind: LeafKind::Int, value: Some(value), ..Leaf::tensor(path, position, DType::I64, Vec::new()) }
     }
 }
 
@@ -182,9 +178,7 @@ pub enum SpecError {
     )]
     Name(String),
     /// No input determines the symbol.
-    #[error(
-        "no input size determines {symbol}: every symbol must be a size of an input, or linear in one"
-    )]
+    #[error("no input size determines {symbol}: every symbol must be a size of an input, or linear in one")]
     Unbound { symbol: String },
     /// A reference to something that is not there, or a shape that makes no sense.
     #[error("inconsistent library description: {0}")]

@@ -39,12 +39,5 @@ pub enum NativeError {
 }
 
 fn location(line: usize, text: &str) -> String {
-    if line == 0 {
-        String::new()
-    } else {
-        format!(
-            "\n  at line {line} of the generated module: {}",
-            text.trim()
-        )
-    }
+    if line == 0 { String::new() } else { format!("\n  at line {line} of the generated module: {}", text.trim()) }
 }

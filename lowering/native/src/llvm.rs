@@ -37,11 +37,7 @@ pub struct Compiled {
 ///
 /// # Errors
 /// [`NativeError::Mlir`] with the offending line if MLIR refuses the text, [`NativeError::Llvm`] if LLVM does.
-pub fn compile_module(
-    mlir_text: &str,
-    target: &Target,
-    options: &Options,
-) -> Result<Compiled, NativeError> {
+pub fn compile_module(mlir_text: &str, target: &Target, options: &Options) -> Result<Compiled, NativeError> {
     let machine = target.machine()?;
     let context = Context::create();
     let module = {
@@ -58,21 +54,11 @@ pub fn compile_module(
     passes.set_loop_slp_vectorization(false);
     passes.set_loop_unrolling(true);
     passes.set_loop_interleaving(false);
-    module
-        .run_passes("default<O3>", &machine, passes)
-        .map_err(llvm_error)?;
-    let object = machine
-        .write_to_memory_buffer(&module, FileType::Object)
-        .map_err(llvm_error)?
-        .as_slice()
-        .to_vec();
-    let llvm = options
-        .keep_llvm
-        .then(|| module.print_to_string().to_string());
+    module.run_passes("default<O3>", &machine, passes).map_err(llvm_error)?;
+    let object = machine.write_to_memory_buffer(&module, FileType::Object).map_err(llvm_error)?.as_slice().to_vec();
+    let llvm = options.keep_llvm.then(|| module.print_to_string().to_string());
     let asm = if options.keep_asm {
-        let buffer = machine
-            .write_to_memory_buffer(&module, FileType::Assembly)
-            .map_err(llvm_error)?;
+        let buffer = machine.write_to_memory_buffer(&module, FileType::Assembly).map_err(llvm_error)?;
         Some(String::from_utf8_lossy(buffer.as_slice()).into_owned())
     } else {
         None
@@ -89,13 +75,7 @@ pub fn check_module(mlir_text: &str) -> Result<(), NativeError> {
 }
 
 /// Sets the platform, linkage and attributes of every function.
-fn prepare(
-    module: &Module<'_>,
-    context: &Context,
-    machine: &TargetMachine,
-    target: &Target,
-    options: &Options,
-) {
+fn prepare(module: &Module<'_>, context: &Context, machine: &TargetMachine, target: &Target, options: &Options) {
     module.set_triple(&TargetTriple::create(TRIPLE));
     module.set_data_layout(&machine.get_target_data().get_data_layout());
     let width = target.vector_bits().to_string();
@@ -107,26 +87,17 @@ fn prepare(
     ];
     let nounwind = Attribute::get_named_enum_kind_id("nounwind");
     for f in module.get_functions() {
-        f.add_attribute(
-            AttributeLoc::Function,
-            context.create_enum_attribute(nounwind, 0),
-        );
+        f.add_attribute(AttributeLoc::Function, context.create_enum_attribute(nounwind, 0));
         if f.count_basic_blocks() == 0 {
             continue;
         }
         // The middle end learns the processor from these alone.
         for (key, value) in strings {
             if !value.is_empty() {
-                f.add_attribute(
-                    AttributeLoc::Function,
-                    context.create_string_attribute(key, value),
-                );
+                f.add_attribute(AttributeLoc::Function, context.create_string_attribute(key, value));
             }
         }
-        let public = f
-            .get_name()
-            .to_str()
-            .is_ok_and(|name| options.public.iter().any(|p| p == name));
+        let public = f.get_name().to_str().is_ok_and(|name| options.public.iter().any(|p| p == name));
         if public {
             f.set_linkage(Linkage::External);
             f.as_global_value().set_visibility(GlobalVisibility::Hidden);
@@ -137,7 +108,5 @@ fn prepare(
 }
 
 fn llvm_error(message: impl std::fmt::Display) -> NativeError {
-    NativeError::Llvm {
-        message: message.to_string(),
-    }
+    NativeError::Llvm { message: message.to_string() }
 }

@@ -5,16 +5,12 @@
 
 use crate::error::NativeError;
 use inkwell::llvm_sys::core::LLVMCreateMemoryBufferWithMemoryRangeCopy;
-use inkwell::llvm_sys::error::{
-    LLVMConsumeError, LLVMDisposeErrorMessage, LLVMErrorRef, LLVMGetErrorMessage,
-};
+use inkwell::llvm_sys::error::{LLVMConsumeError, LLVMDisposeErrorMessage, LLVMErrorRef, LLVMGetErrorMessage};
 use inkwell::llvm_sys::orc2::lljit::{
-    LLVMOrcCreateLLJIT, LLVMOrcDisposeLLJIT, LLVMOrcLLJITAddObjectFile,
-    LLVMOrcLLJITGetGlobalPrefix, LLVMOrcLLJITGetMainJITDylib, LLVMOrcLLJITLookup, LLVMOrcLLJITRef,
+    LLVMOrcCreateLLJIT, LLVMOrcDisposeLLJIT, LLVMOrcLLJITAddObjectFile, LLVMOrcLLJITGetGlobalPrefix,
+    LLVMOrcLLJITGetMainJITDylib, LLVMOrcLLJITLookup, LLVMOrcLLJITRef,
 };
-use inkwell::llvm_sys::orc2::{
-    LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess, LLVMOrcJITDylibAddGenerator,
-};
+use inkwell::llvm_sys::orc2::{LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess, LLVMOrcJITDylibAddGenerator};
 use inkwell::targets::{InitializationConfig, Target};
 use std::ffi::{CStr, CString};
 use std::ptr;
@@ -41,31 +37,18 @@ impl Loaded {
         check(unsafe { LLVMOrcCreateLLJIT(&mut jit, ptr::null_mut()) })?;
         let loaded = Loaded { jit };
         // SAFETY: `jit` is live until `loaded` drops; the library borrowed from it lives as long.
-        let (library, prefix) = unsafe {
-            (
-                LLVMOrcLLJITGetMainJITDylib(jit),
-                LLVMOrcLLJITGetGlobalPrefix(jit),
-            )
-        };
+        let (library, prefix) = unsafe { (LLVMOrcLLJITGetMainJITDylib(jit), LLVMOrcLLJITGetGlobalPrefix(jit)) };
         let mut generator = ptr::null_mut();
         // SAFETY: no filter is given; the library takes ownership of the generator.
         unsafe {
-            check(LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(
-                &mut generator,
-                prefix,
-                None,
-                ptr::null_mut(),
-            ))?;
+            check(LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&mut generator, prefix, None, ptr::null_mut()))?;
             LLVMOrcJITDylibAddGenerator(library, generator);
         }
         for object in objects {
             // SAFETY: the buffer copies the bytes and is handed over to the JIT, which frees it also on failure.
             unsafe {
-                let buffer = LLVMCreateMemoryBufferWithMemoryRangeCopy(
-                    object.as_ptr().cast(),
-                    object.len(),
-                    c"object".as_ptr(),
-                );
+                let buffer =
+                    LLVMCreateMemoryBufferWithMemoryRangeCopy(object.as_ptr().cast(), object.len(), c"object".as_ptr());
                 check(LLVMOrcLLJITAddObjectFile(jit, library, buffer))?;
             }
         }
@@ -77,9 +60,7 @@ impl Loaded {
     /// # Errors
     /// [`NativeError::Load`] if there is no such symbol or something it needs is undefined.
     pub fn symbol(&self, name: &str) -> Result<*const (), NativeError> {
-        let c_name = CString::new(name).map_err(|_| NativeError::Load {
-            message: format!("bad symbol `{name}`"),
-        })?;
+        let c_name = CString::new(name).map_err(|_| NativeError::Load { message: format!("bad symbol `{name}`") })?;
         let mut address = 0;
         // SAFETY: the JIT is live, the name is a C string, `address` is written on success.
         check(unsafe { LLVMOrcLLJITLookup(self.jit, &mut address, c_name.as_ptr()) })?;

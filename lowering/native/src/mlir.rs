@@ -62,8 +62,7 @@ impl Session {
     pub(crate) fn lower(&self, module: &mut Module<'_>, text: &str) -> Result<(), NativeError> {
         let passes = PassManager::new(&self.context);
         passes.enable_verifier(cfg!(debug_assertions));
-        parse_pass_pipeline(passes.as_operation_pass_manager(), PIPELINE)
-            .map_err(|_| self.error("pipeline", text))?;
+        parse_pass_pipeline(passes.as_operation_pass_manager(), PIPELINE).map_err(|_| self.error("pipeline", text))?;
         passes.run(module).map_err(|_| self.error("lowering", text))
     }
 
@@ -92,23 +91,9 @@ impl Session {
     /// What MLIR last said, as an error.
     fn error(&self, phase: &'static str, text: &str) -> NativeError {
         let said = self.said.borrow_mut().take().unwrap_or_default();
-        let message = if said.message.is_empty() {
-            "no reason given".to_string()
-        } else {
-            said.message
-        };
-        let line_text = said
-            .line
-            .checked_sub(1)
-            .and_then(|k| text.lines().nth(k))
-            .unwrap_or_default()
-            .to_string();
-        NativeError::Mlir {
-            phase,
-            message,
-            line: said.line,
-            text: line_text,
-        }
+        let message = if said.message.is_empty() { "no reason given".to_string() } else { said.message };
+        let line_text = said.line.checked_sub(1).and_then(|k| text.lines().nth(k)).unwrap_or_default().to_string();
+        NativeError::Mlir { phase, message, line: said.line, text: line_text }
     }
 }
 
@@ -122,10 +107,6 @@ fn describe(d: &Diagnostic<'_>) -> Said {
     }
     // A location prints as loc("-":LINE:COLUMN).
     let place = d.location().to_string();
-    let line = place
-        .split(':')
-        .nth(1)
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(0);
+    let line = place.split(':').nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
     Said { message, line }
 }

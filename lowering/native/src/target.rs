@@ -2,9 +2,7 @@
 
 use crate::error::NativeError;
 use inkwell::OptimizationLevel;
-use inkwell::targets::{
-    CodeModel, InitializationConfig, RelocMode, Target as LlvmTarget, TargetMachine, TargetTriple,
-};
+use inkwell::targets::{CodeModel, InitializationConfig, RelocMode, Target as LlvmTarget, TargetMachine, TargetTriple};
 use std::collections::BTreeSet;
 
 /// The vector instruction sets that kernels are emitted for.
@@ -47,41 +45,14 @@ struct Named {
 }
 
 const fn named(name: &'static str, isa: Isa, extra: &'static [&'static str]) -> Named {
-    Named {
-        name,
-        isa,
-        f16c: !matches!(isa, Isa::Baseline),
-        extra,
-    }
+    Named { name, isa, f16c: !matches!(isa, Isa::Baseline), extra }
 }
 
-const ICE: &[&str] = &[
-    "avx512vbmi",
-    "avx512vbmi2",
-    "avx512vnni",
-    "avx512bitalg",
-    "avx512vpopcntdq",
-    "gfni",
-];
-const SAPPHIRE: &[&str] = &[
-    "avx512vbmi",
-    "avx512vbmi2",
-    "avx512vnni",
-    "avx512bitalg",
-    "avx512vpopcntdq",
-    "gfni",
-    "avx512bf16",
-    "avx512fp16",
-];
-const ZEN4: &[&str] = &[
-    "avx512vbmi",
-    "avx512vbmi2",
-    "avx512vnni",
-    "avx512bitalg",
-    "avx512vpopcntdq",
-    "gfni",
-    "avx512bf16",
-];
+const ICE: &[&str] = &["avx512vbmi", "avx512vbmi2", "avx512vnni", "avx512bitalg", "avx512vpopcntdq", "gfni"];
+const SAPPHIRE: &[&str] =
+    &["avx512vbmi", "avx512vbmi2", "avx512vnni", "avx512bitalg", "avx512vpopcntdq", "gfni", "avx512bf16", "avx512fp16"];
+const ZEN4: &[&str] =
+    &["avx512vbmi", "avx512vbmi2", "avx512vnni", "avx512bitalg", "avx512vpopcntdq", "gfni", "avx512bf16"];
 
 /// The names that `--cpu` accepts beside `native`, as LLVM spells them.
 const NAMED: &[Named] = &[
@@ -115,9 +86,7 @@ const NAMED: &[Named] = &[
 ];
 
 fn accepted() -> String {
-    let names: Vec<&str> = std::iter::once("native")
-        .chain(NAMED.iter().map(|n| n.name))
-        .collect();
+    let names: Vec<&str> = std::iter::once("native").chain(NAMED.iter().map(|n| n.name)).collect();
     names.join(", ")
 }
 
@@ -136,10 +105,7 @@ impl Target {
             // The name alone would claim instructions that a virtual machine may hide: the feature list decides.
             let cpu = TargetMachine::get_host_cpu_name().to_string();
             let features = TargetMachine::get_host_cpu_features().to_string();
-            let on: BTreeSet<&str> = features
-                .split(',')
-                .filter_map(|f| f.strip_prefix('+'))
-                .collect();
+            let on: BTreeSet<&str> = features.split(',').filter_map(|f| f.strip_prefix('+')).collect();
             let all = |names: &[&str]| names.iter().all(|n| on.contains(n));
             let isa = if all(&["avx512f", "avx512bw", "avx512dq", "avx512vl", "fma", "avx2"]) {
                 Isa::Avx512
@@ -151,20 +117,11 @@ impl Target {
             let f16c = on.contains("f16c") && isa != Isa::Baseline;
             return Ok(Target::new(cpu, isa, f16c, features));
         }
-        let named =
-            NAMED
-                .iter()
-                .find(|n| n.name == flag)
-                .ok_or_else(|| NativeError::UnknownCpu {
-                    cpu: flag.to_string(),
-                    known: accepted(),
-                })?;
-        Ok(Target::new(
-            flag.to_string(),
-            named.isa,
-            named.f16c,
-            String::new(),
-        ))
+        let named = NAMED
+            .iter()
+            .find(|n| n.name == flag)
+            .ok_or_else(|| NativeError::UnknownCpu { cpu: flag.to_string(), known: accepted() })?;
+        Ok(Target::new(flag.to_string(), named.isa, named.f16c, String::new()))
     }
 
     /// The target that any x86-64 runs.
@@ -178,15 +135,7 @@ impl Target {
             Isa::Avx2 => (8, 16),
             Isa::Avx512 => (16, 32),
         };
-        Target {
-            cpu,
-            features,
-            isa,
-            lanes,
-            registers,
-            fma: isa != Isa::Baseline,
-            f16c,
-        }
+        Target { cpu, features, isa, lanes, registers, fma: isa != Isa::Baseline, f16c }
     }
 
     /// Bits of one vector register.
@@ -207,15 +156,8 @@ impl Target {
         if !self.features.is_empty() {
             return *self == host;
         }
-        let on: BTreeSet<&str> = host
-            .features
-            .split(',')
-            .filter_map(|f| f.strip_prefix('+'))
-            .collect();
-        let extra = NAMED
-            .iter()
-            .find(|n| n.name == self.cpu)
-            .map_or(&[][..], |n| n.extra);
+        let on: BTreeSet<&str> = host.features.split(',').filter_map(|f| f.strip_prefix('+')).collect();
+        let extra = NAMED.iter().find(|n| n.name == self.cpu).map_or(&[][..], |n| n.extra);
         host.isa >= self.isa && (host.f16c || !self.f16c) && extra.iter().all(|f| on.contains(f))
     }
 
@@ -223,9 +165,7 @@ impl Target {
     pub(crate) fn machine(&self) -> Result<TargetMachine, NativeError> {
         initialize();
         let triple = TargetTriple::create(TRIPLE);
-        let target = LlvmTarget::from_triple(&triple).map_err(|e| NativeError::Llvm {
-            message: e.to_string(),
-        })?;
+        let target = LlvmTarget::from_triple(&triple).map_err(|e| NativeError::Llvm { message: e.to_string() })?;
         target
             .create_target_machine(
                 &triple,
@@ -235,10 +175,7 @@ impl Target {
                 RelocMode::PIC,
                 CodeModel::Default,
             )
-            .ok_or_else(|| NativeError::UnknownCpu {
-                cpu: self.cpu.clone(),
-                known: accepted(),
-            })
+            .ok_or_else(|| NativeError::UnknownCpu { cpu: self.cpu.clone(), known: accepted() })
     }
 }
 

@@ -34,8 +34,5 @@ pub const FEATURES: &[(&str, u64)] = &[
 /// The bit of a feature by LLVM's name (with or without a leading `+`); `None` for one that the runtime does not check.
 pub fn feature_bit(name: &str) -> Option<u64> {
     let name = name.strip_prefix('+').unwrap_or(name);
-    FEATURES
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|&(_, bit)| bit)
+    FEATURES.iter().find(|(known, _)| *known == name).map(|&(_, bit)| bit)
 }

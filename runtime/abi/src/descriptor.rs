@@ -191,8 +191,7 @@ pub struct State {
 ///
 /// `values[i]` is the base address of buffer `i`; `symbols` holds the bound symbols, and the function writes the
 /// computed ones. `call` is passed on to `parallel_for` and `fail`. Returns 0, or anything else after a `fail`.
-pub type MainFn =
-    unsafe extern "C" fn(values: *const *mut c_void, symbols: *mut i64, call: *mut c_void) -> i32;
+pub type MainFn = unsafe extern "C" fn(values: *const *mut c_void, symbols: *mut i64, call: *mut c_void) -> i32;
 
 /// A task that `parallel_for` divides: handles the indices `begin..end`.
 pub type TaskFn = unsafe extern "C" fn(args: *mut *mut c_void, begin: i64, end: i64);

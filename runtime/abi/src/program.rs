@@ -115,10 +115,7 @@ operations! {
 
 /// The value of a program.
 pub fn evaluate(words: &[i64], symbols: &[i64]) -> Result<i64, EvalError> {
-    let mut stack = Stack {
-        words: [0; MAX_STACK],
-        depth: 0,
-    };
+    let mut stack = Stack { words: [0; MAX_STACK], depth: 0 };
     let mut rest = words;
     while !rest.is_empty() {
         let (op, taken) = Op::decode(rest).ok_or(EvalError::Malformed)?;
@@ -126,11 +123,7 @@ pub fn evaluate(words: &[i64], symbols: &[i64]) -> Result<i64, EvalError> {
         step(op, &mut stack, symbols)?;
     }
     let value = stack.pop()?;
-    if stack.depth != 0 {
-        Err(EvalError::Malformed)
-    } else {
-        Ok(value)
-    }
+    if stack.depth != 0 { Err(EvalError::Malformed) } else { Ok(value) }
 }
 
 /// The value stack of one evaluation.
@@ -148,10 +141,7 @@ impl Stack {
 
     fn pop(&mut self) -> Result<i64, EvalError> {
         self.depth = self.depth.checked_sub(1).ok_or(EvalError::Malformed)?;
-        self.words
-            .get(self.depth)
-            .copied()
-            .ok_or(EvalError::Malformed)
+        self.words.get(self.depth).copied().ok_or(EvalError::Malformed)
     }
 
     fn pop_float(&mut self) -> Result<f64, EvalError> {
@@ -174,16 +164,7 @@ fn step(op: Op, stack: &mut Stack, symbols: &[i64]) -> Result<(), EvalError> {
         Op::ToFloat => (stack.pop()? as f64).to_bits() as i64,
         Op::FNeg => (-stack.pop_float()?).to_bits() as i64,
         Op::FFloor | Op::FCeil | Op::FTrunc | Op::FRound => round(op, stack.pop_float()?)?,
-        Op::FAdd
-        | Op::FSub
-        | Op::FMul
-        | Op::FDiv
-        | Op::FMin
-        | Op::FMax
-        | Op::FEq
-        | Op::FNe
-        | Op::FLt
-        | Op::FLe => {
+        Op::FAdd | Op::FSub | Op::FMul | Op::FDiv | Op::FMin | Op::FMax | Op::FEq | Op::FNe | Op::FLt | Op::FLe => {
             let (b, a) = (stack.pop_float()?, stack.pop_float()?);
             match op {
                 Op::FAdd => (a + b).to_bits() as i64,
@@ -218,28 +199,10 @@ fn integer_binary(op: Op, a: i64, b: i64) -> Result<i64, EvalError> {
         Op::Sub => a.checked_sub(b),
         Op::Mul => a.checked_mul(b),
         Op::TruncDiv => a.checked_div(b),
-        Op::FloorDiv => a.checked_div(b).map(|q| {
-            if a % b != 0 && ((a < 0) != (b < 0)) {
-                q - 1
-            } else {
-                q
-            }
-        }),
-        Op::CeilDiv => a.checked_div(b).map(|q| {
-            if a % b != 0 && ((a < 0) == (b < 0)) {
-                q + 1
-            } else {
-                q
-            }
-        }),
+        Op::FloorDiv => a.checked_div(b).map(|q| if a % b != 0 && ((a < 0) != (b < 0)) { q - 1 } else { q }),
+        Op::CeilDiv => a.checked_div(b).map(|q| if a % b != 0 && ((a < 0) == (b < 0)) { q + 1 } else { q }),
         Op::Mod if b == -1 => Some(0),
-        Op::Mod => a.checked_rem(b).map(|r| {
-            if r != 0 && ((r < 0) != (b < 0)) {
-                r + b
-            } else {
-                r
-            }
-        }),
+        Op::Mod => a.checked_rem(b).map(|r| if r != 0 && ((r < 0) != (b < 0)) { r + b } else { r }),
         Op::Min => Some(a.min(b)),
         Op::Max => Some(a.max(b)),
         Op::Pow => match a {
@@ -313,13 +276,9 @@ mod tests {
     #[test]
     fn divisions_round_as_python_does() {
         // Expected values from Python: a // b, -(-a // b), a % b.
-        for (a, b, floor, ceil, modulo) in [
-            (7, 2, 3, 4, 1),
-            (-7, 2, -4, -3, 1),
-            (7, -2, -4, -3, -1),
-            (-7, -2, 3, 4, -1),
-            (6, 3, 2, 2, 0),
-        ] {
+        for (a, b, floor, ceil, modulo) in
+            [(7, 2, 3, 4, 1), (-7, 2, -4, -3, 1), (7, -2, -4, -3, -1), (-7, -2, 3, 4, -1), (6, 3, 2, 2, 0)]
+        {
             assert_eq!(binary(Op::FloorDiv, a, b), Ok(floor), "{a} // {b}");
             assert_eq!(binary(Op::CeilDiv, a, b), Ok(ceil), "-(-{a} // {b})");
             assert_eq!(binary(Op::Mod, a, b), Ok(modulo), "{a} % {b}");
@@ -341,36 +300,23 @@ mod tests {
 
     #[test]
     fn floats_round_to_even() {
-        for (x, floor, ceil, round) in [
-            (2.5, 2, 3, 2),
-            (3.5, 3, 4, 4),
-            (-2.5, -3, -2, -2),
-            (-0.5, -1, 0, 0),
-            (1e3, 1000, 1000, 1000),
-        ] {
+        for (x, floor, ceil, round) in
+            [(2.5, 2, 3, 2), (3.5, 3, 4, 4), (-2.5, -3, -2, -2), (-0.5, -1, 0, 0), (1e3, 1000, 1000, 1000)]
+        {
             let bits = Op::Const(f64::to_bits(x) as i64);
             assert_eq!(run(&[bits, Op::FFloor], &[]), Ok(floor));
             assert_eq!(run(&[bits, Op::FCeil], &[]), Ok(ceil));
             assert_eq!(run(&[bits, Op::FRound], &[]), Ok(round));
         }
-        assert_eq!(
-            run(&[Op::Const(f64::NAN.to_bits() as i64), Op::FFloor], &[]),
-            Err(EvalError::Overflow)
-        );
+        assert_eq!(run(&[Op::Const(f64::NAN.to_bits() as i64), Op::FFloor], &[]), Err(EvalError::Overflow));
     }
 
     #[test]
     fn symbols_and_malformed_programs() {
-        assert_eq!(
-            run(&[Op::Symbol(0), Op::Symbol(1), Op::Mul], &[3, 5]),
-            Ok(15)
-        );
+        assert_eq!(run(&[Op::Symbol(0), Op::Symbol(1), Op::Mul], &[3, 5]), Ok(15));
         assert_eq!(run(&[Op::Symbol(2)], &[3, 5]), Err(EvalError::Malformed));
         assert_eq!(run(&[Op::Add], &[]), Err(EvalError::Malformed));
-        assert_eq!(
-            run(&[Op::Const(1), Op::Const(2)], &[]),
-            Err(EvalError::Malformed)
-        );
+        assert_eq!(run(&[Op::Const(1), Op::Const(2)], &[]), Err(EvalError::Malformed));
         assert_eq!(evaluate(&[99], &[]), Err(EvalError::Malformed));
         assert_eq!(evaluate(&[], &[]), Err(EvalError::Malformed));
     }

@@ -31,12 +31,7 @@ impl WeightsHeader {
     /// Reads a header; `None` without the magic number.
     pub fn from_bytes(bytes: &[u8; HEADER_SIZE]) -> Option<WeightsHeader> {
         let number = |start: usize, length: usize| {
-            bytes
-                .iter()
-                .skip(start)
-                .take(length)
-                .rev()
-                .fold(0u64, |value, &byte| value << 8 | u64::from(byte))
+            bytes.iter().skip(start).take(length).rev().fold(0u64, |value, &byte| value << 8 | u64::from(byte))
         };
         bytes.starts_with(&WEIGHTS_MAGIC).then(|| WeightsHeader {
             version: number(8, 4) as u32,
@@ -52,11 +47,7 @@ mod tests {
 
     #[test]
     fn header_round_trips() {
-        let header = WeightsHeader {
-            version: 3,
-            size: 1 << 40,
-            hash: 0x0123_4567_89ab_cdef,
-        };
+        let header = WeightsHeader { version: 3, size: 1 << 40, hash: 0x0123_4567_89ab_cdef };
         assert_eq!(WeightsHeader::from_bytes(&header.to_bytes()), Some(header));
         assert_eq!(WeightsHeader::from_bytes(&[0; HEADER_SIZE]), None);
     }

@@ -155,12 +155,8 @@ impl Graph {
 
     /// The node. Panics never: ids are only made by this graph, and an erased node reads as an empty input.
     pub fn node(&self, id: NodeId) -> &Node {
-        static ERASED: Node = Node {
-            kind: NodeKind::Input,
-            name: String::new(),
-            outputs: Vec::new(),
-            location: LocationId::UNKNOWN,
-        };
+        static ERASED: Node =
+            Node { kind: NodeKind::Input, name: String::new(), outputs: Vec::new(), location: LocationId::UNKNOWN };
         self.dag.node_weight(id.0).unwrap_or(&ERASED)
     }
 
@@ -335,8 +331,7 @@ impl PartialEq for Graph {
     fn eq(&self, other: &Graph) -> bool {
         let at = |g: &Graph, v: &ValueId| (g.position(v.node), v.index);
         let same_args = |a: &[Arg], b: &[Arg]| {
-            a.len() == b.len()
-                && a.iter().zip(b).all(|(a, b)| a.map(|v| at(self, v)) == b.map(|v| at(other, v)))
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.map(|v| at(self, v)) == b.map(|v| at(other, v)))
         };
         self.len() == other.len()
             && self.nodes().zip(other.nodes()).all(|((_, a), (_, b))| {

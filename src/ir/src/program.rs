@@ -170,4 +170,3 @@ impl Program {
         specs.zip(self.graph.inputs()).filter_map(|((i, s), v)| Some((i, s, self.graph.fact(v)?)))
     }
 }
-

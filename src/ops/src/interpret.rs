@@ -101,11 +101,7 @@ pub fn bind_symbols(program: &Program, inputs: &[Input]) -> Result<BTreeMap<Symb
 }
 
 /// Runs `program` on `inputs` (one per entry of the signature). `state` overrides the initial values of buffers.
-pub fn run(
-    program: &Program,
-    inputs: &[Input],
-    state: &IndexMap<String, Tensor>,
-) -> Result<Outcome, InterpretError> {
+pub fn run(program: &Program, inputs: &[Input], state: &IndexMap<String, Tensor>) -> Result<Outcome, InterpretError> {
     if inputs.len() != program.signature.inputs.len() {
         return Err(InterpretError::Input(format!(
             "the program takes {} inputs, {} were given",
@@ -115,10 +111,8 @@ pub fn run(
     }
     let symbols = bind_symbols(program, inputs)?;
     let values: BTreeMap<Symbol, Dim> = symbols.iter().map(|(s, v)| (s.clone(), Dim::int(*v))).collect();
-    let tensors: Vec<Tensor> = inputs
-        .iter()
-        .filter_map(|i| if let Input::Tensor(t) = i { Some(t.clone()) } else { None })
-        .collect();
+    let tensors: Vec<Tensor> =
+        inputs.iter().filter_map(|i| if let Input::Tensor(t) = i { Some(t.clone()) } else { None }).collect();
     let load = |name: &str| match state.get(name) {
         Some(t) => Ok(t.clone()),
         None => {
@@ -195,8 +189,11 @@ pub fn run_graph(
         .outputs
         .iter()
         .map(|a| {
-            bind_arg(a, &values, symbols)
-                .map_err(|error| InterpretError::Node { node: "output".into(), op: "output".into(), error })
+            bind_arg(a, &values, symbols).map_err(|error| InterpretError::Node {
+                node: "output".into(),
+                op: "output".into(),
+                error,
+            })
         })
         .collect()
 }

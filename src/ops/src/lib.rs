@@ -22,8 +22,8 @@ mod schema;
 pub mod shape;
 mod tensor;
 
-pub use call::{Call, OpError};
+pub use call::{Call, OpError, wrap_dim};
 pub use op::{Op, OpDef, Tags, infer, lookup, ops};
 pub use promote::{Category, promote_types, result_type};
 pub use schema::{Param, ParamType, Schema, SchemaError};
-pub use tensor::{Scalar, Tensor};
+pub use tensor::{Scalar, Tensor, ravel, round_to, strides_of, unravel, wrap_to};

@@ -184,9 +184,7 @@ fn parse_default(text: &str, ty: ParamType) -> Result<Arg<std::convert::Infallib
                 items.iter().map(|i| i.parse().map(Dim::int)).collect::<Result<_, _>>().map(Arg::Ints).or(Err(bad))
             }
             BaseType::Bool => Ok(Arg::Bools(items.iter().map(|&i| i == "True" || i == "true").collect())),
-            BaseType::Float => {
-                items.iter().map(|i| i.parse()).collect::<Result<_, _>>().map(Arg::Floats).or(Err(bad))
-            }
+            BaseType::Float => items.iter().map(|i| i.parse()).collect::<Result<_, _>>().map(Arg::Floats).or(Err(bad)),
             BaseType::Tensor if items.is_empty() => Ok(Arg::Tensors(Vec::new())),
             _ => Err(bad),
         };

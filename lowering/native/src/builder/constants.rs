@@ -69,10 +69,7 @@ impl Func<'_> {
     pub fn float_lanes(&mut self, elem: Elem, lanes: &[f64]) -> Val {
         let ty = Type::Vector(lanes.len() as u32, elem);
         let lanes: Vec<String> = lanes.iter().map(|&x| float_bits(elem, x)).collect();
-        self.constant(
-            ty,
-            format!("arith.constant dense<[{}]> : {ty}", lanes.join(", ")),
-        )
+        self.constant(ty, format!("arith.constant dense<[{}]> : {ty}", lanes.join(", ")))
     }
 
     /// The lane numbers 0, 1, … of a vector type with integer or float elements.

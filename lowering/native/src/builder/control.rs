@@ -12,13 +12,7 @@ pub struct Scope {
 impl Func<'_> {
     /// Opens `for iv in (lo..hi).step_by(step)` with carried values starting at `init`. Returns the scope, the loop
     /// variable and the carried values inside.
-    pub fn begin_for(
-        &mut self,
-        lo: Val,
-        hi: Val,
-        step: Val,
-        init: &[Val],
-    ) -> (Scope, Val, Vec<Val>) {
+    pub fn begin_for(&mut self, lo: Val, hi: Val, step: Val, init: &[Val]) -> (Scope, Val, Vec<Val>) {
         let tys: Vec<Type> = init.iter().map(|v| v.ty).collect();
         let (head, results) = self.fresh_many(&tys);
         let iv = self.fresh(lo.ty);
@@ -26,22 +20,12 @@ impl Func<'_> {
         let carried = if init.is_empty() {
             String::new()
         } else {
-            let pairs: Vec<String> = inner
-                .iter()
-                .zip(init)
-                .map(|(a, b)| format!("{a} = {b}"))
-                .collect();
+            let pairs: Vec<String> = inner.iter().zip(init).map(|(a, b)| format!("{a} = {b}")).collect();
             format!(" iter_args({}) -> ({})", pairs.join(", "), list(&tys))
         };
         // Loops over `index` leave their type out; others must say it.
-        let ty = if lo.ty == Type::INDEX {
-            String::new()
-        } else {
-            format!(" : {}", lo.ty)
-        };
-        self.stmt(&format!(
-            "{head}scf.for {iv} = {lo} to {hi} step {step}{carried}{ty} {{"
-        ));
+        let ty = if lo.ty == Type::INDEX { String::new() } else { format!(" : {}", lo.ty) };
+        self.stmt(&format!("{head}scf.for {iv} = {lo} to {hi} step {step}{carried}{ty} {{"));
         self.indent += 1;
         (Scope { results }, iv, inner)
     }
@@ -79,11 +63,7 @@ impl Func<'_> {
     /// Opens a conditional that yields values of these types.
     pub fn begin_if(&mut self, condition: Val, results: &[Type]) -> Scope {
         let (head, vals) = self.fresh_many(results);
-        let tys = if results.is_empty() {
-            String::new()
-        } else {
-            format!(" -> ({})", list(results))
-        };
+        let tys = if results.is_empty() { String::new() } else { format!(" -> ({})", list(results)) };
         self.stmt(&format!("{head}scf.if {condition}{tys} {{"));
         self.indent += 1;
         Scope { results: vals }
@@ -130,32 +110,16 @@ impl Func<'_> {
         let tys: Vec<Type> = init.iter().map(|v| v.ty).collect();
         let (head, results) = self.fresh_many(&tys);
         let inner: Vec<Val> = tys.iter().map(|ty| self.fresh(*ty)).collect();
-        let pairs: Vec<String> = inner
-            .iter()
-            .zip(init)
-            .map(|(a, b)| format!("{a} = {b}"))
-            .collect();
-        let carried = if init.is_empty() {
-            String::new()
-        } else {
-            format!("({}) ", pairs.join(", "))
-        };
-        self.stmt(&format!(
-            "{head}scf.while {carried}: ({}) -> ({}) {{",
-            list(&tys),
-            list(&tys)
-        ));
+        let pairs: Vec<String> = inner.iter().zip(init).map(|(a, b)| format!("{a} = {b}")).collect();
+        let carried = if init.is_empty() { String::new() } else { format!("({}) ", pairs.join(", ")) };
+        self.stmt(&format!("{head}scf.while {carried}: ({}) -> ({}) {{", list(&tys), list(&tys)));
         self.indent += 1;
         (Scope { results }, inner)
     }
 
     /// Ends the condition region and opens the body, which gets `values` under new names.
     pub fn begin_do(&mut self, condition: Val, values: &[Val]) -> Vec<Val> {
-        let tail = if values.is_empty() {
-            String::new()
-        } else {
-            format!(" {} : {}", list(values), types(values))
-        };
+        let tail = if values.is_empty() { String::new() } else { format!(" {} : {}", list(values), types(values)) };
         self.stmt(&format!("scf.condition({condition}){tail}"));
         self.indent -= 1;
         self.stmt("} do {");
@@ -191,12 +155,7 @@ impl Func<'_> {
 
     /// Calls a function of this module (or a declared one).
     pub fn call(&mut self, name: &str, args: &[Val], results: &[Type]) -> Vec<Val> {
-        let text = format!(
-            "func.call @{name}({}) : ({}) -> ({})",
-            list(args),
-            types(args),
-            list(results)
-        );
+        let text = format!("func.call @{name}({}) : ({}) -> ({})", list(args), types(args), list(results));
         self.op_many(results, text)
     }
 
@@ -205,10 +164,7 @@ impl Func<'_> {
         let ty = format!("({}) -> ({})", list(params), list(results));
         let f = self.fresh(Type::Ptr);
         self.stmt(&format!("{f} = func.constant @{name} : {ty}"));
-        self.op(
-            Type::Ptr,
-            format!("builtin.unrealized_conversion_cast {f} : {ty} to !llvm.ptr"),
-        )
+        self.op(Type::Ptr, format!("builtin.unrealized_conversion_cast {f} : {ty} to !llvm.ptr"))
     }
 
     fn end_region(&mut self, values: &[Val]) {

@@ -16,12 +16,8 @@ impl Func<'_> {
             _ if from == elem => a,
             (Elem::F32, Elem::F64) => self.op(ty, format!("arith.extf {a} : {} to {ty}", a.ty)),
             (Elem::F64, Elem::F32) => self.op(ty, format!("arith.truncf {a} : {} to {ty}", a.ty)),
-            (Elem::F16, Elem::F32) if self.target.f16c => {
-                self.op(ty, format!("arith.extf {a} : {} to {ty}", a.ty))
-            }
-            (Elem::F32, Elem::F16) if self.target.f16c => {
-                self.op(ty, format!("arith.truncf {a} : {} to {ty}", a.ty))
-            }
+            (Elem::F16, Elem::F32) if self.target.f16c => self.op(ty, format!("arith.extf {a} : {} to {ty}", a.ty)),
+            (Elem::F32, Elem::F16) if self.target.f16c => self.op(ty, format!("arith.truncf {a} : {} to {ty}", a.ty)),
             (Elem::F16, Elem::F32) => self.f16_to_f32(a),
             (Elem::F32, Elem::F16) => self.f32_to_f16(a),
             (Elem::BF16, Elem::F32) => {
@@ -92,8 +88,7 @@ impl Func<'_> {
         let u = self.bitcast(a, Elem::I32);
         let int = u.ty;
         let c = |b: &mut Self, x: i64| b.int(int, x);
-        let (sign_mask, sixteen, thirteen, one) =
-            (c(self, 0x8000_0000), c(self, 16), c(self, 13), c(self, 1));
+        let (sign_mask, sixteen, thirteen, one) = (c(self, 0x8000_0000), c(self, 16), c(self, 13), c(self, 1));
         let sign = self.andi(u, sign_mask);
         let m = self.xori(u, sign);
         let sign = self.shrui(sign, sixteen);

@@ -8,18 +8,12 @@ use std::fmt::Write;
 impl Func<'_> {
     /// Loads one element.
     pub fn load(&mut self, buffer: Val, index: Val) -> Val {
-        self.op(
-            Type::Scalar(buffer.ty.elem()),
-            format!("memref.load {buffer}[{index}] : {}", buffer.ty),
-        )
+        self.op(Type::Scalar(buffer.ty.elem()), format!("memref.load {buffer}[{index}] : {}", buffer.ty))
     }
 
     /// Stores one element.
     pub fn store(&mut self, value: Val, buffer: Val, index: Val) {
-        self.stmt(&format!(
-            "memref.store {value}, {buffer}[{index}] : {}",
-            buffer.ty
-        ));
+        self.stmt(&format!("memref.store {value}, {buffer}[{index}] : {}", buffer.ty));
     }
 
     /// Loads `lanes` neighbouring elements (unaligned); one lane is a scalar load.
@@ -28,10 +22,7 @@ impl Func<'_> {
             return self.load(buffer, index);
         }
         let ty = Type::Vector(lanes, buffer.ty.elem());
-        self.op(
-            ty,
-            format!("vector.load {buffer}[{index}] : {}, {ty}", buffer.ty),
-        )
+        self.op(ty, format!("vector.load {buffer}[{index}] : {}, {ty}", buffer.ty))
     }
 
     /// Stores a vector to neighbouring elements (unaligned), or a scalar.
@@ -39,19 +30,14 @@ impl Func<'_> {
         if !value.ty.is_vector() {
             return self.store(value, buffer, index);
         }
-        self.stmt(&format!(
-            "vector.store {value}, {buffer}[{index}] : {}, {}",
-            buffer.ty, value.ty
-        ));
+        self.stmt(&format!("vector.store {value}, {buffer}[{index}] : {}, {}", buffer.ty, value.ty));
     }
 
     /// Loads the lanes whose mask bit is set; the others come from `pass` and their memory is not touched.
     pub fn masked_load(&mut self, buffer: Val, index: Val, mask: Val, pass: Val) -> Val {
         let ty = pass.ty;
-        let text = format!(
-            "vector.maskedload {buffer}[{index}], {mask}, {pass} : {}, {}, {ty} into {ty}",
-            buffer.ty, mask.ty
-        );
+        let text =
+            format!("vector.maskedload {buffer}[{index}], {mask}, {pass} : {}, {}, {ty} into {ty}", buffer.ty, mask.ty);
         self.op(ty, text)
     }
 
@@ -97,11 +83,7 @@ impl Func<'_> {
     /// larger scratch belongs in the arena.
     pub fn stack(&mut self, elements: u64, elem: Elem) -> Val {
         let v = self.fresh(Type::Memory(elements, elem));
-        let _ = writeln!(
-            self.entry,
-            "    {v} = memref.alloca() {{alignment = 64 : i64}} : {}",
-            v.ty
-        );
+        let _ = writeln!(self.entry, "    {v} = memref.alloca() {{alignment = 64 : i64}} : {}", v.ty);
         v
     }
 
@@ -109,10 +91,8 @@ impl Func<'_> {
     pub fn stack_words(&mut self, words: u64) -> Val {
         let count = self.int(Type::I64, words as i64);
         let v = self.fresh(Type::Ptr);
-        let _ = writeln!(
-            self.entry,
-            "    {v} = llvm.alloca {count} x i64 {{alignment = 16 : i64}} : (i64) -> !llvm.ptr"
-        );
+        let _ =
+            writeln!(self.entry, "    {v} = llvm.alloca {count} x i64 {{alignment = 16 : i64}} : (i64) -> !llvm.ptr");
         v
     }
 
@@ -124,22 +104,10 @@ impl Func<'_> {
         let size = self.int(Type::I64, super::BUFFER_ELEMENTS as i64);
         let one = self.int(Type::I64, 1);
         let mut d = self.op(ty, format!("llvm.mlir.poison : {DESCRIPTOR}"));
-        for (value, place) in [
-            (ptr, "[0]"),
-            (ptr, "[1]"),
-            (zero, "[2]"),
-            (size, "[3, 0]"),
-            (one, "[4, 0]"),
-        ] {
-            d = self.op(
-                ty,
-                format!("llvm.insertvalue {value}, {d}{place} : {DESCRIPTOR}"),
-            );
+        for (value, place) in [(ptr, "[0]"), (ptr, "[1]"), (zero, "[2]"), (size, "[3, 0]"), (one, "[4, 0]")] {
+            d = self.op(ty, format!("llvm.insertvalue {value}, {d}{place} : {DESCRIPTOR}"));
         }
-        self.op(
-            ty,
-            format!("builtin.unrealized_conversion_cast {d} : {DESCRIPTOR} to {ty}"),
-        )
+        self.op(ty, format!("builtin.unrealized_conversion_cast {d} : {DESCRIPTOR} to {ty}"))
     }
 
     /// `ptr + bytes`, a constant distance.
@@ -149,10 +117,7 @@ impl Func<'_> {
 
     /// `ptr + bytes`; `bytes` an `i64`.
     pub fn ptr_add(&mut self, ptr: Val, bytes: Val) -> Val {
-        self.op(
-            Type::Ptr,
-            format!("llvm.getelementptr {ptr}[{bytes}] : (!llvm.ptr, i64) -> !llvm.ptr, i8"),
-        )
+        self.op(Type::Ptr, format!("llvm.getelementptr {ptr}[{bytes}] : (!llvm.ptr, i64) -> !llvm.ptr, i8"))
     }
 
     fn ptr_add_const(&mut self, ptr: Val, bytes: i64) -> Val {
@@ -167,10 +132,7 @@ impl Func<'_> {
 
     /// Stores a scalar or pointer through a raw pointer (naturally aligned).
     pub fn ptr_store(&mut self, value: Val, ptr: Val) {
-        self.stmt(&format!(
-            "llvm.store {value}, {ptr} : {}, !llvm.ptr",
-            value.ty
-        ));
+        self.stmt(&format!("llvm.store {value}, {ptr} : {}, !llvm.ptr", value.ty));
     }
 
     /// The null pointer.

@@ -45,11 +45,7 @@ impl Module {
 
     /// Declares a function that is defined elsewhere (the runtime).
     pub fn declare(&mut self, name: &str, params: &[Type], results: &[Type]) {
-        self.functions.push(format!(
-            "  func.func private @{name}({}) -> ({})\n",
-            list(params),
-            list(results)
-        ));
+        self.functions.push(format!("  func.func private @{name}({}) -> ({})\n", list(params), list(results)));
     }
 
     /// Adds the text of a function as [`Func::finish`] returned it.
@@ -167,31 +163,16 @@ impl<'t> Func<'t> {
         let params: Vec<String> = self
             .params
             .iter()
-            .map(|(v, noalias)| {
-                format!(
-                    "{v}: {}{}",
-                    v.ty,
-                    if *noalias { " {llvm.noalias}" } else { "" }
-                )
-            })
+            .map(|(v, noalias)| format!("{v}: {}{}", v.ty, if *noalias { " {llvm.noalias}" } else { "" }))
             .collect();
-        let results = if self.results.is_empty() {
-            String::new()
-        } else {
-            format!(" -> ({})", list(&self.results))
-        };
+        let results = if self.results.is_empty() { String::new() } else { format!(" -> ({})", list(&self.results)) };
         let attributes = match self.inline {
             Inline::Auto => "",
             Inline::Never => " attributes {passthrough = [\"noinline\"]}",
         };
         let visibility = if self.public { "" } else { "private " };
         // Writing to a String cannot fail.
-        let _ = writeln!(
-            out,
-            "  func.func {visibility}@{}({}){results}{attributes} {{",
-            self.name,
-            params.join(", ")
-        );
+        let _ = writeln!(out, "  func.func {visibility}@{}({}){results}{attributes} {{", self.name, params.join(", "));
         for (text, v) in &self.constants {
             let _ = writeln!(out, "    {v} = {text}");
         }
@@ -240,23 +221,9 @@ impl<'t> Func<'t> {
         self.next += 1;
         match tys {
             [] => (String::new(), Vec::new()),
-            [ty] => (
-                format!("%v{id} = "),
-                vec![Val {
-                    id,
-                    part: None,
-                    ty: *ty,
-                }],
-            ),
+            [ty] => (format!("%v{id} = "), vec![Val { id, part: None, ty: *ty }]),
             _ => {
-                let vals = (0u32..)
-                    .zip(tys)
-                    .map(|(k, ty)| Val {
-                        id,
-                        part: Some(k),
-                        ty: *ty,
-                    })
-                    .collect();
+                let vals = (0u32..).zip(tys).map(|(k, ty)| Val { id, part: Some(k), ty: *ty }).collect();
                 (format!("%v{id}:{} = ", tys.len()), vals)
             }
         }

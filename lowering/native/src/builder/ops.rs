@@ -191,27 +191,18 @@ unary! {
 impl Func<'_> {
     /// Integer comparison; the result is `i1` per lane.
     pub fn cmpi(&mut self, predicate: IntPredicate, a: Val, b: Val) -> Val {
-        self.op(
-            a.ty.with_elem(Elem::I1),
-            format!("arith.cmpi {}, {a}, {b} : {}", predicate.name(), a.ty),
-        )
+        self.op(a.ty.with_elem(Elem::I1), format!("arith.cmpi {}, {a}, {b} : {}", predicate.name(), a.ty))
     }
 
     /// Float comparison; the result is `i1` per lane.
     pub fn cmpf(&mut self, predicate: FloatPredicate, a: Val, b: Val) -> Val {
-        self.op(
-            a.ty.with_elem(Elem::I1),
-            format!("arith.cmpf {}, {a}, {b} : {}", predicate.name(), a.ty),
-        )
+        self.op(a.ty.with_elem(Elem::I1), format!("arith.cmpf {}, {a}, {b} : {}", predicate.name(), a.ty))
     }
 
     /// `condition ? a : b`, lane by lane; a scalar condition chooses whole vectors.
     pub fn select(&mut self, condition: Val, a: Val, b: Val) -> Val {
         let text = if condition.ty.is_vector() {
-            format!(
-                "arith.select {condition}, {a}, {b} : {}, {}",
-                condition.ty, a.ty
-            )
+            format!("arith.select {condition}, {a}, {b} : {}, {}", condition.ty, a.ty)
         } else {
             format!("arith.select {condition}, {a}, {b} : {}", a.ty)
         };
@@ -270,11 +261,7 @@ impl Func<'_> {
     /// Integer (or truth value) to float, rounded to nearest.
     pub fn int_to_float(&mut self, a: Val, elem: Elem, signed: bool) -> Val {
         let to = a.ty.with_elem(elem);
-        let name = if signed && a.ty.elem() != Elem::I1 {
-            "sitofp"
-        } else {
-            "uitofp"
-        };
+        let name = if signed && a.ty.elem() != Elem::I1 { "sitofp" } else { "uitofp" };
         self.op(to, format!("arith.{name} {a} : {} to {to}", a.ty))
     }
 

@@ -141,11 +141,7 @@ impl Type {
 
     /// A vector of that many lanes, or the scalar where `lanes` is 1.
     pub fn of_lanes(lanes: u32, elem: Elem) -> Type {
-        if lanes == 1 {
-            Type::Scalar(elem)
-        } else {
-            Type::Vector(lanes, elem)
-        }
+        if lanes == 1 { Type::Scalar(elem) } else { Type::Vector(lanes, elem) }
     }
 
     /// Whether it is a vector of any rank.

@@ -32,10 +32,7 @@ impl Func<'_> {
             return value;
         }
         let ty = Type::Vector(lanes, value.ty.elem());
-        self.op(
-            ty,
-            format!("vector.broadcast {value} : {} to {ty}", value.ty),
-        )
+        self.op(ty, format!("vector.broadcast {value} : {} to {ty}", value.ty))
     }
 
     /// Combines all lanes into a scalar. Float sums and products may be reordered (a tree, not lane after lane).
@@ -58,18 +55,8 @@ impl Func<'_> {
             (Reduction::Xor, _) => "xor",
         };
         let ty = Type::Scalar(value.ty.elem());
-        let flags = if float && matches!(kind, Reduction::Add | Reduction::Mul) {
-            " fastmath<reassoc>"
-        } else {
-            ""
-        };
-        self.op(
-            ty,
-            format!(
-                "vector.reduction <{name}>, {value}{flags} : {} into {ty}",
-                value.ty
-            ),
-        )
+        let flags = if float && matches!(kind, Reduction::Add | Reduction::Mul) { " fastmath<reassoc>" } else { "" };
+        self.op(ty, format!("vector.reduction <{name}>, {value}{flags} : {} into {ty}", value.ty))
     }
 
     /// One lane, its number a constant.
@@ -79,10 +66,7 @@ impl Func<'_> {
             t if !t.is_vector() => return value,
             t => Type::Scalar(t.elem()),
         };
-        self.op(
-            ty,
-            format!("vector.extract {value}[{lane}] : {ty} from {}", value.ty),
-        )
+        self.op(ty, format!("vector.extract {value}[{lane}] : {ty} from {}", value.ty))
     }
 
     /// `into` with one lane (or one row of a matrix) replaced.
@@ -90,13 +74,7 @@ impl Func<'_> {
         if !into.ty.is_vector() {
             return value;
         }
-        self.op(
-            into.ty,
-            format!(
-                "vector.insert {value}, {into} [{lane}] : {} into {}",
-                value.ty, into.ty
-            ),
-        )
+        self.op(into.ty, format!("vector.insert {value}, {into} [{lane}] : {} into {}", value.ty, into.ty))
     }
 
     /// A vector from scalars.
@@ -114,10 +92,7 @@ impl Func<'_> {
     /// Lanes of `a` followed by `b`, picked by constant numbers.
     pub fn shuffle(&mut self, a: Val, b: Val, lanes: &[u32]) -> Val {
         let ty = Type::Vector(lanes.len() as u32, a.ty.elem());
-        self.op(
-            ty,
-            format!("vector.shuffle {a}, {b} {lanes:?} : {}, {}", a.ty, b.ty),
-        )
+        self.op(ty, format!("vector.shuffle {a}, {b} {lanes:?} : {}, {}", a.ty, b.ty))
     }
 
     /// Transposes a matrix value.
@@ -126,10 +101,7 @@ impl Func<'_> {
             Type::Matrix(r, c, e) => Type::Matrix(c, r, e),
             other => other,
         };
-        self.op(
-            ty,
-            format!("vector.transpose {value}, [1, 0] : {} to {ty}", value.ty),
-        )
+        self.op(ty, format!("vector.transpose {value}, [1, 0] : {} to {ty}", value.ty))
     }
 
     /// A mask whose first `count` lanes are set (`count` an `index`; negative counts as none, large as all).

@@ -7,10 +7,7 @@ use pt2c_native::{NativeError, Options, Target, check_module, compile_module};
 /// `y[i] = a*x[i] + y[i]` for `i < n`, whole vectors and a masked tail.
 fn axpy<'t>(target: &'t Target) -> Func<'t> {
     let mut b = Func::new(target, "axpy").public();
-    let (x, y) = (
-        b.param(Type::buffer(Elem::F32)),
-        b.param(Type::buffer(Elem::F32)),
-    );
+    let (x, y) = (b.param(Type::buffer(Elem::F32)), b.param(Type::buffer(Elem::F32)));
     let (a, n) = (b.param(Type::F32), b.param(Type::INDEX));
     let lanes = target.lanes;
     let (zero, step) = (b.index(0), b.index(i64::from(lanes)));
@@ -40,22 +37,14 @@ fn axpy<'t>(target: &'t Target) -> Func<'t> {
 fn masked_tails_touch_nothing_beyond_the_end() {
     for target in targets() {
         let loaded = load(vec![axpy(&target)], &target, &["axpy"]);
-        let f = function!(
-            loaded,
-            "axpy",
-            extern "C" fn(*const f32, *mut f32, f32, usize)
-        );
+        let f = function!(loaded, "axpy", extern "C" fn(*const f32, *mut f32, f32, usize));
         for n in [0usize, 1, 3, 4, 15, 16, 17, 33, 100] {
             let x: Vec<f32> = (0..n).map(|i| i as f32 * 0.5).collect();
             let mut y: Vec<f32> = vec![1.0; n + 1];
             y[n] = 42.0;
             f(x.as_ptr(), y.as_mut_ptr(), 3.0, n);
             for i in 0..n {
-                assert_eq!(
-                    f64::from(y[i]),
-                    3.0 * (i as f64 * 0.5) + 1.0,
-                    "{target:?} n {n} i {i}"
-                );
+                assert_eq!(f64::from(y[i]), 3.0 * (i as f64 * 0.5) + 1.0, "{target:?} n {n} i {i}");
             }
             assert_eq!(y[n], 42.0);
         }
@@ -108,11 +97,7 @@ fn tasks_are_called_through_pointers_with_argument_words() {
     // A task that adds its second word to every element of the buffer in its first.
     let mut body = Func::new(&target, "add_body");
     let buffer = body.param(Type::buffer(Elem::I64));
-    let (amount, begin, end) = (
-        body.param(Type::I64),
-        body.param(Type::INDEX),
-        body.param(Type::INDEX),
-    );
+    let (amount, begin, end) = (body.param(Type::I64), body.param(Type::INDEX), body.param(Type::INDEX));
     body.for_each(begin, end, 1, |b, i| {
         let v = b.load(buffer, i);
         let v = b.addi(v, amount);
@@ -140,9 +125,7 @@ fn tasks_are_called_through_pointers_with_argument_words() {
     entry.ptr_store(five, second);
     let f = entry.function_pointer("add_task", &params, &[]);
     let n = entry.int(Type::I64, 10);
-    let text = format!(
-        "llvm.call {run}({f}, {words}, {n}) : !llvm.ptr, (!llvm.ptr, !llvm.ptr, i64) -> ()"
-    );
+    let text = format!("llvm.call {run}({f}, {words}, {n}) : !llvm.ptr, (!llvm.ptr, !llvm.ptr, i64) -> ()");
     entry.stmt(&text);
     entry.ret(&[]);
     type Task = extern "C" fn(*const u64, i64, i64);
@@ -151,11 +134,7 @@ fn tasks_are_called_through_pointers_with_argument_words() {
         task(words, n / 2, n);
     }
     let loaded = load(vec![body, task, entry], &target, &["entry"]);
-    let entry = function!(
-        loaded,
-        "entry",
-        extern "C" fn(*mut i64, extern "C" fn(Task, *const u64, i64))
-    );
+    let entry = function!(loaded, "entry", extern "C" fn(*mut i64, extern "C" fn(Task, *const u64, i64)));
     let mut data: Vec<i64> = (0..10).collect();
     entry(data.as_mut_ptr(), run_halves);
     assert_eq!(data, (5..15).collect::<Vec<i64>>());
@@ -186,10 +165,7 @@ fn half_formats_convert_as_the_half_crate_does() {
         let mut wide = vec![0f32; all.len()];
         let mut narrow = vec![0u16; all.len()];
         for (name, reference) in [
-            (
-                "up16",
-                (|b| half::f16::from_bits(b).to_f32()) as fn(u16) -> f32,
-            ),
+            ("up16", (|b| half::f16::from_bits(b).to_f32()) as fn(u16) -> f32),
             ("upb", |b| half::bf16::from_bits(b).to_f32()),
         ] {
             let f = function!(loaded, name, extern "C" fn(*const u16, *mut f32, usize));
@@ -203,31 +179,18 @@ fn half_formats_convert_as_the_half_crate_does() {
             }
         }
         // Every upper half of f32 bits, with lower halves that round down, tie, and round up.
-        for low in [
-            0u32, 1, 0x0fff, 0x1000, 0x1001, 0x7fff, 0x8000, 0x8001, 0xf000, 0xffff,
-        ] {
-            let x: Vec<f32> = all
-                .iter()
-                .map(|&h| f32::from_bits(u32::from(h) << 16 | low))
-                .collect();
+        for low in [0u32, 1, 0x0fff, 0x1000, 0x1001, 0x7fff, 0x8000, 0x8001, 0xf000, 0xffff] {
+            let x: Vec<f32> = all.iter().map(|&h| f32::from_bits(u32::from(h) << 16 | low)).collect();
             for (name, reference) in [
-                (
-                    "down16",
-                    (|x| half::f16::from_f32(x).to_bits()) as fn(f32) -> u16,
-                ),
+                ("down16", (|x| half::f16::from_f32(x).to_bits()) as fn(f32) -> u16),
                 ("downb", |x| half::bf16::from_f32(x).to_bits()),
             ] {
                 let f = function!(loaded, name, extern "C" fn(*const f32, *mut u16, usize));
                 f(x.as_ptr(), narrow.as_mut_ptr(), x.len());
                 for (x, got) in x.iter().zip(&narrow) {
                     let want = reference(*x);
-                    let nan = x.is_nan()
-                        && (got & 0x7fff) > if name == "downb" { 0x7f80 } else { 0x7c00 };
-                    assert!(
-                        *got == want || nan,
-                        "{name} {x:e} {:#x} {got:#x} {want:#x} {target:?}",
-                        x.to_bits()
-                    );
+                    let nan = x.is_nan() && (got & 0x7fff) > if name == "downb" { 0x7f80 } else { 0x7c00 };
+                    assert!(*got == want || nan, "{name} {x:e} {:#x} {got:#x} {want:#x} {target:?}", x.to_bits());
                 }
             }
         }
@@ -236,29 +199,17 @@ fn half_formats_convert_as_the_half_crate_does() {
 
 #[test]
 fn bad_text_is_an_error_that_shows_the_line() {
-    let text = "module {\n  func.func @f(%x: f32) -> f32 {\n    %y = arith.addi %x, %x : f32\n    return %y : f32\n  }\n}\n";
-    let Err(NativeError::Mlir {
-        line, text: shown, ..
-    }) = check_module(text)
-    else {
-        panic!("accepted")
-    };
+    let text =
+        "module {\n  func.func @f(%x: f32) -> f32 {\n    %y = arith.addi %x, %x : f32\n    return %y : f32\n  }\n}\n";
+    let Err(NativeError::Mlir { line, text: shown, .. }) = check_module(text) else { panic!("accepted") };
     assert_eq!(line, 3);
     assert!(shown.contains("arith.addi"), "{shown}");
-    assert!(matches!(
-        check_module("module { garbage"),
-        Err(NativeError::Mlir { .. })
-    ));
+    assert!(matches!(check_module("module { garbage"), Err(NativeError::Mlir { .. })));
     // Parses, but nothing lowers it.
     let text = "module {\n  func.func @f() {\n    %x = tensor.empty() : tensor<4xf32>\n    return\n  }\n}\n";
-    let text = text.replace(
-        "return",
-        "\"test.use\"(%x) : (tensor<4xf32>) -> ()\n    return",
-    );
+    let text = text.replace("return", "\"test.use\"(%x) : (tensor<4xf32>) -> ()\n    return");
     assert!(compile_module(&text, &Target::baseline(), &Options::default()).is_err());
-    let Err(NativeError::UnknownCpu { known, .. }) = Target::from_flag("pentium9") else {
-        panic!("accepted")
-    };
+    let Err(NativeError::UnknownCpu { known, .. }) = Target::from_flag("pentium9") else { panic!("accepted") };
     assert!(known.contains("native") && known.contains("sapphirerapids"));
 }
 
@@ -269,25 +220,14 @@ fn a_second_compile_gives_the_same_bytes_and_no_foreign_symbols() {
         let mut module = Module::new();
         module.add(axpy(&target));
         let text = module.finish();
-        let options = Options {
-            public: vec!["axpy".to_string()],
-            keep_llvm: true,
-            keep_asm: true,
-        };
+        let options = Options { public: vec!["axpy".to_string()], keep_llvm: true, keep_asm: true };
         let first = compile_module(&text, &target, &options).expect("compiles");
         let second = compile_module(&text, &target, &options).expect("compiles");
         assert_eq!(first.object, second.object);
         assert!(first.asm.is_some_and(|a| a.contains("axpy")) && first.llvm.is_some());
         let file = object::File::parse(&*first.object).expect("an ELF file");
-        let global: Vec<_> = file
-            .symbols()
-            .filter(|s| s.is_global())
-            .filter_map(|s| s.name().ok())
-            .collect();
+        let global: Vec<_> = file.symbols().filter(|s| s.is_global()).filter_map(|s| s.name().ok()).collect();
         assert_eq!(global, ["axpy"]);
-        assert!(
-            file.section_by_name(".eh_frame").is_none()
-                && file.section_by_name(".comment").is_none()
-        );
+        assert!(file.section_by_name(".eh_frame").is_none() && file.section_by_name(".comment").is_none());
     }
 }

@@ -19,12 +19,8 @@ pub fn load(functions: Vec<Func<'_>>, target: &Target, public: &[&str]) -> Loade
         module.add(f);
     }
     let text = module.finish();
-    let options = Options {
-        public: public.iter().map(|s| s.to_string()).collect(),
-        ..Options::default()
-    };
-    let compiled =
-        compile_module(&text, target, &options).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    let options = Options { public: public.iter().map(|s| s.to_string()).collect(), ..Options::default() };
+    let compiled = compile_module(&text, target, &options).unwrap_or_else(|e| panic!("{e}\n{text}"));
     Loaded::new(&[compiled.object]).expect("the object loads")
 }
 

@@ -48,9 +48,10 @@ impl Dim {
         match self.kind() {
             Kind::Int(_) | Kind::Symbol(_) => true,
             Kind::Func(_) => false,
-            Kind::Sum(sum) => sum.terms.iter().all(|term| {
-                matches!(term.factors.as_slice(), [(factor, 1)] if factor.as_symbol().is_some())
-            }),
+            Kind::Sum(sum) => sum
+                .terms
+                .iter()
+                .all(|term| matches!(term.factors.as_slice(), [(factor, 1)] if factor.as_symbol().is_some())),
         }
     }
 

@@ -17,13 +17,9 @@ impl Dim {
         match self.kind() {
             Kind::Int(value) => (Cow::Borrowed(&[]), value),
             Kind::Sum(sum) => (Cow::Borrowed(&sum.terms), sum.constant),
-            Kind::Symbol(_) | Kind::Func(_) => (
-                Cow::Owned(vec![Term {
-                    factors: vec![(self.clone(), 1)],
-                    coeff: 1,
-                }]),
-                0,
-            ),
+            Kind::Symbol(_) | Kind::Func(_) => {
+                (Cow::Owned(vec![Term { factors: vec![(self.clone(), 1)], coeff: 1 }]), 0)
+            }
         }
     }
 
@@ -31,9 +27,7 @@ impl Dim {
     pub fn split_constant(&self) -> (Dim, i64) {
         match self.kind() {
             Kind::Int(value) => (Dim::ZERO, value),
-            Kind::Sum(sum) if sum.constant != 0 => {
-                (Dim::from_terms(sum.terms.clone(), 0), sum.constant)
-            }
+            Kind::Sum(sum) if sum.constant != 0 => (Dim::from_terms(sum.terms.clone(), 0), sum.constant),
             _ => (self.clone(), 0),
         }
     }
@@ -89,9 +83,7 @@ impl Dim {
 
 /// The sum of any number of expressions.
 pub(super) fn sum_of<'a>(parts: impl IntoIterator<Item = &'a Dim>) -> Dim {
-    parts
-        .into_iter()
-        .fold(Dim::ZERO, |acc, part| acc.add_scaled(part, 1))
+    parts.into_iter().fold(Dim::ZERO, |acc, part| acc.add_scaled(part, 1))
 }
 
 fn raw_add(a: Dim, b: Dim) -> Dim {
@@ -123,10 +115,7 @@ fn merge(left: &[Term], right: &[Term], scale: i64) -> Option<Vec<Term>> {
         if coeff != 0
             && let Some(term) = from_left.or(from_right)
         {
-            out.push(Term {
-                factors: term.factors.clone(),
-                coeff,
-            });
+            out.push(Term { factors: term.factors.clone(), coeff });
         }
     }
 }
@@ -161,11 +150,7 @@ fn join_remainders(terms: Vec<Term>, constant: i64) -> Dim {
         let scaled = product(&[Dim::int(term.coeff), divisor.clone(), quotient]);
         let (wanted, _) = scaled.terms();
         let present = !wanted.is_empty()
-            && wanted.iter().all(|w| {
-                terms
-                    .iter()
-                    .any(|t| t.factors == w.factors && t.coeff == w.coeff)
-            });
+            && wanted.iter().all(|w| terms.iter().any(|t| t.factors == w.factors && t.coeff == w.coeff));
         if !present {
             continue;
         }
@@ -175,9 +160,8 @@ fn join_remainders(terms: Vec<Term>, constant: i64) -> Dim {
         let Some((dividend, _)) = remainder_of(&term) else {
             continue;
         };
-        if let Some(joined) = rest
-            .checked_add_scaled(dividend, term.coeff)
-            .and_then(|sum| sum.checked_add_scaled(&scaled, -1))
+        if let Some(joined) =
+            rest.checked_add_scaled(dividend, term.coeff).and_then(|sum| sum.checked_add_scaled(&scaled, -1))
         {
             return joined;
         }
@@ -203,8 +187,7 @@ pub(super) fn product(factors: &[Dim]) -> Dim {
         let mut factors = factors.iter();
         let first = factors.next().cloned().unwrap_or(Dim::ONE);
         factors.fold(first, |acc, factor| {
-            checked_product(&[acc.clone(), factor.clone()])
-                .unwrap_or_else(|| raw_mul(acc, factor.clone()))
+            checked_product(&[acc.clone(), factor.clone()]).unwrap_or_else(|| raw_mul(acc, factor.clone()))
         })
     })
 }
@@ -217,10 +200,7 @@ fn power_of(base: &Dim, power: u32) -> Option<Dim> {
 }
 
 fn checked_product(factors: &[Dim]) -> Option<Dim> {
-    let mut parts = Parts {
-        coeff: 1,
-        ..Parts::default()
-    };
+    let mut parts = Parts { coeff: 1, ..Parts::default() };
     for factor in factors {
         parts.push(factor, 1)?;
     }
@@ -236,11 +216,7 @@ struct Parts {
 
 impl Default for Parts {
     fn default() -> Self {
-        Parts {
-            coeff: 1,
-            atoms: Vec::new(),
-            sums: Vec::new(),
-        }
+        Parts { coeff: 1, atoms: Vec::new(), sums: Vec::new() }
     }
 }
 
@@ -307,13 +283,7 @@ fn monomial(coeff: i64, mut factors: Vec<(Dim, u32)>) -> Option<Dim> {
             _ => merged.push((factor, power)),
         }
     }
-    Some(Dim::from_terms(
-        vec![Term {
-            factors: merged,
-            coeff,
-        }],
-        0,
-    ))
+    Some(Dim::from_terms(vec![Term { factors: merged, coeff }], 0))
 }
 
 fn multiply_factors(a: &[(Dim, u32)], b: &[(Dim, u32)]) -> Option<Vec<(Dim, u32)>> {
@@ -328,9 +298,7 @@ fn multiply_factors(a: &[(Dim, u32)], b: &[(Dim, u32)]) -> Option<Vec<(Dim, u32)
         };
         let left = if order.is_le() { a.next() } else { None };
         let right = if order.is_ge() { b.next() } else { None };
-        let power = left
-            .map_or(0, |(_, p)| *p)
-            .checked_add(right.map_or(0, |(_, p)| *p))?;
+        let power = left.map_or(0, |(_, p)| *p).checked_add(right.map_or(0, |(_, p)| *p))?;
         if let Some((factor, _)) = left.or(right) {
             out.push((factor.clone(), power));
         }
@@ -348,10 +316,7 @@ fn multiply_out(a: &Dim, b: &Dim) -> Option<Dim> {
     };
     for x in left.iter() {
         for y in right.iter() {
-            add(
-                multiply_factors(&x.factors, &y.factors)?,
-                x.coeff.checked_mul(y.coeff)?,
-            )?;
+            add(multiply_factors(&x.factors, &y.factors)?, x.coeff.checked_mul(y.coeff)?)?;
         }
         if right_constant != 0 {
             add(x.factors.clone(), x.coeff.checked_mul(right_constant)?)?;
@@ -363,20 +328,15 @@ fn multiply_out(a: &Dim, b: &Dim) -> Option<Dim> {
         }
     }
     let constant = left_constant.checked_mul(right_constant)?;
-    let terms = products
-        .into_iter()
-        .filter(|(_, coeff)| *coeff != 0)
-        .map(|(factors, coeff)| Term { factors, coeff })
-        .collect();
+    let terms =
+        products.into_iter().filter(|(_, coeff)| *coeff != 0).map(|(factors, coeff)| Term { factors, coeff }).collect();
     Some(finish_sum(terms, constant))
 }
 
 /// Splits a sum into its integer content, carrying the sign of the first term, and the rest.
 fn primitive_part(sum: &Dim) -> Option<(i64, Dim)> {
     let (terms, constant) = sum.terms();
-    let mut content = terms.iter().fold(constant.unsigned_abs(), |g, t| {
-        gcd(g, t.coeff.unsigned_abs())
-    });
+    let mut content = terms.iter().fold(constant.unsigned_abs(), |g, t| gcd(g, t.coeff.unsigned_abs()));
     if content == 0 {
         content = 1;
     }
@@ -400,12 +360,7 @@ pub(super) fn divide_exactly(dim: &Dim, divisor: i64) -> Option<Dim> {
     let (terms, constant) = dim.terms();
     let terms = terms
         .iter()
-        .map(|t| {
-            Some(Term {
-                factors: t.factors.clone(),
-                coeff: exact(t.coeff)?,
-            })
-        })
+        .map(|t| Some(Term { factors: t.factors.clone(), coeff: exact(t.coeff)? }))
         .collect::<Option<Vec<_>>>()?;
     Some(Dim::from_terms(terms, exact(constant)?))
 }

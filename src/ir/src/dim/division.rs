@@ -21,9 +21,9 @@ impl Dim {
                 Some(value) => Dim::int(value),
                 None => Dim::from_func(Func::FloorDiv(self.clone(), divisor.clone())),
             },
-            (None, Some(b)) => self
-                .floor_div_const(b)
-                .unwrap_or_else(|| Dim::from_func(Func::FloorDiv(self.clone(), divisor.clone()))),
+            (None, Some(b)) => {
+                self.floor_div_const(b).unwrap_or_else(|| Dim::from_func(Func::FloorDiv(self.clone(), divisor.clone())))
+            }
             _ => self.floor_div_symbolic(divisor),
         }
     }
@@ -38,9 +38,9 @@ impl Dim {
                 Some(value) => Dim::int(value),
                 None => Dim::from_func(Func::Mod(self.clone(), divisor.clone())),
             },
-            (None, Some(b)) => self
-                .modulo_const(b)
-                .unwrap_or_else(|| Dim::from_func(Func::Mod(self.clone(), divisor.clone()))),
+            (None, Some(b)) => {
+                self.modulo_const(b).unwrap_or_else(|| Dim::from_func(Func::Mod(self.clone(), divisor.clone())))
+            }
             _ => self.modulo_symbolic(divisor),
         }
     }
@@ -62,10 +62,7 @@ impl Dim {
         let mut outside = Vec::new();
         let mut inside = Vec::with_capacity(terms.len());
         for term in terms.iter() {
-            let with = |coeff| Term {
-                factors: term.factors.clone(),
-                coeff,
-            };
+            let with = |coeff| Term { factors: term.factors.clone(), coeff };
             if term.coeff / k != 0 {
                 outside.push(with(term.coeff / k));
             }
@@ -114,10 +111,7 @@ impl Dim {
                 spread = spread.add_scaled(inner, coeff);
                 continue;
             }
-            inside.push(Term {
-                factors: term.factors.clone(),
-                coeff,
-            });
+            inside.push(Term { factors: term.factors.clone(), coeff });
         }
         if !spread.is_zero() {
             let rest = Dim::from_terms(inside, constant.rem_euclid(k));
@@ -173,19 +167,13 @@ impl Dim {
             return rest;
         }
         let (common, a, b) = common_factor(&rest, divisor);
-        if common.is_one() {
-            Dim::from_func(Func::Mod(rest, divisor.clone()))
-        } else {
-            common * a.modulo(&b)
-        }
+        if common.is_one() { Dim::from_func(Func::Mod(rest, divisor.clone())) } else { common * a.modulo(&b) }
     }
 }
 
 /// Greatest common divisor of all coefficients and `k > 0`.
 fn content(terms: &[Term], k: i64) -> i64 {
-    let g = terms
-        .iter()
-        .fold(k.unsigned_abs(), |g, t| gcd(g, t.coeff.unsigned_abs()));
+    let g = terms.iter().fold(k.unsigned_abs(), |g, t| gcd(g, t.coeff.unsigned_abs()));
     i64::try_from(g).unwrap_or(1).max(1)
 }
 
@@ -278,10 +266,8 @@ pub(super) fn common_factor(a: &Dim, b: &Dim) -> (Dim, Dim, Dim) {
     let (a_terms, a_constant) = a.terms();
     let (b_terms, b_constant) = b.terms();
     let all = || a_terms.iter().chain(b_terms.iter());
-    let g = all().fold(
-        gcd(a_constant.unsigned_abs(), b_constant.unsigned_abs()),
-        |g, t| gcd(g, t.coeff.unsigned_abs()),
-    );
+    let g =
+        all().fold(gcd(a_constant.unsigned_abs(), b_constant.unsigned_abs()), |g, t| gcd(g, t.coeff.unsigned_abs()));
     let g = i64::try_from(g).unwrap_or(1).max(1);
     let mut shared: Vec<(Dim, u32)> = Vec::new();
     if a_constant == 0
@@ -305,31 +291,16 @@ pub(super) fn common_factor(a: &Dim, b: &Dim) -> (Dim, Dim, Dim) {
         if shared.is_empty() {
             return divide_exactly(dim, g);
         }
-        let divisor = Term {
-            factors: shared.clone(),
-            coeff: g,
-        };
+        let divisor = Term { factors: shared.clone(), coeff: g };
         let (terms, _) = dim.terms();
-        let parts = terms
-            .iter()
-            .map(|t| divide_term(t, &divisor))
-            .collect::<Option<Vec<_>>>()?;
+        let parts = terms.iter().map(|t| divide_term(t, &divisor)).collect::<Option<Vec<_>>>()?;
         Some(super::arith::sum_of(&parts))
     };
     let (Some(left), Some(right)) = (strip(a), strip(b)) else {
         return unchanged();
     };
-    let common = if shared.is_empty() {
-        Dim::int(g)
-    } else {
-        Dim::from_terms(
-            vec![Term {
-                factors: shared,
-                coeff: g,
-            }],
-            0,
-        )
-    };
+    let common =
+        if shared.is_empty() { Dim::int(g) } else { Dim::from_terms(vec![Term { factors: shared, coeff: g }], 0) };
     (common, left, right)
 }
 
@@ -345,11 +316,7 @@ fn cancel_common(a: &Dim, b: &Dim) -> (Dim, Dim) {
 pub(super) fn floor_div_i64(a: i64, b: i64) -> Option<i64> {
     let quotient = a.checked_div(b)?;
     let inexact = a.checked_rem(b)? != 0;
-    Some(if inexact && ((a < 0) != (b < 0)) {
-        quotient - 1
-    } else {
-        quotient
-    })
+    Some(if inexact && ((a < 0) != (b < 0)) { quotient - 1 } else { quotient })
 }
 
 /// Python's `a % b`; `None` for division by zero.
@@ -358,9 +325,5 @@ pub(super) fn floor_mod_i64(a: i64, b: i64) -> Option<i64> {
         return Some(0);
     }
     let rest = a.checked_rem(b)?;
-    Some(if rest != 0 && ((rest < 0) != (b < 0)) {
-        rest + b
-    } else {
-        rest
-    })
+    Some(if rest != 0 && ((rest < 0) != (b < 0)) { rest + b } else { rest })
 }

@@ -38,15 +38,11 @@ impl Dim {
     pub fn eval(&self, lookup: &Lookup<'_>) -> Result<i64, EvalError> {
         match self.kind() {
             Kind::Int(value) => Ok(value),
-            Kind::Symbol(symbol) => {
-                lookup(symbol).ok_or_else(|| EvalError::UnknownSymbol(symbol.clone()))
-            }
+            Kind::Symbol(symbol) => lookup(symbol).ok_or_else(|| EvalError::UnknownSymbol(symbol.clone())),
             Kind::Sum(sum) => {
                 let mut total = i128::from(sum.constant);
                 for term in &sum.terms {
-                    total = total
-                        .checked_add(eval_term(term, lookup)?)
-                        .ok_or(EvalError::Overflow)?;
+                    total = total.checked_add(eval_term(term, lookup)?).ok_or(EvalError::Overflow)?;
                 }
                 i64::try_from(total).map_err(|_| EvalError::Overflow)
             }
@@ -120,9 +116,7 @@ impl Dim {
 fn eval_term(term: &Term, lookup: &Lookup<'_>) -> Result<i128, EvalError> {
     let mut product = i128::from(term.coeff);
     for (factor, power) in &term.factors {
-        let value = i128::from(factor.eval(lookup)?)
-            .checked_pow(*power)
-            .ok_or(EvalError::Overflow)?;
+        let value = i128::from(factor.eval(lookup)?).checked_pow(*power).ok_or(EvalError::Overflow)?;
         product = product.checked_mul(value).ok_or(EvalError::Overflow)?;
     }
     Ok(product)

@@ -149,11 +149,9 @@ impl Func {
     /// The arguments that are expressions, in order; a predicate's come first.
     pub fn args(&self) -> Vec<&Dim> {
         match self {
-            Func::FloorDiv(a, b)
-            | Func::Mod(a, b)
-            | Func::Pow(a, b)
-            | Func::RawAdd(a, b)
-            | Func::RawMul(a, b) => vec![a, b],
+            Func::FloorDiv(a, b) | Func::Mod(a, b) | Func::Pow(a, b) | Func::RawAdd(a, b) | Func::RawMul(a, b) => {
+                vec![a, b]
+            }
             Func::Max(args) | Func::Min(args) => args.iter().collect(),
             Func::Where(pred, a, b) => {
                 let mut args = pred.dims();
@@ -273,11 +271,7 @@ impl Dim {
         match self.kind() {
             Kind::Int(_) => false,
             Kind::Symbol(symbol) => wanted(symbol),
-            Kind::Sum(sum) => sum
-                .terms
-                .iter()
-                .flat_map(|t| &t.factors)
-                .any(|(factor, _)| factor.mentions(wanted)),
+            Kind::Sum(sum) => sum.terms.iter().flat_map(|t| &t.factors).any(|(factor, _)| factor.mentions(wanted)),
             Kind::Func(func) => func.args().into_iter().any(|arg| arg.mentions(wanted)),
         }
     }
@@ -324,12 +318,7 @@ impl Dim {
         if depth > MAX_DEPTH || size > MAX_SIZE {
             return Dim::from_body(Body::Func(Func::TooLarge(hash)), 1, 1);
         }
-        Dim(Repr::Node(Arc::new(Node {
-            hash,
-            size,
-            depth,
-            body,
-        })))
+        Dim(Repr::Node(Arc::new(Node { hash, size, depth, body })))
     }
 }
 

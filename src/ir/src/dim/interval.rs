@@ -11,17 +11,11 @@ pub struct Interval {
 
 impl Interval {
     /// All integers.
-    pub const ALL: Interval = Interval {
-        min: None,
-        max: None,
-    };
+    pub const ALL: Interval = Interval { min: None, max: None };
 
     /// One value only.
     pub fn point(value: i64) -> Self {
-        Interval {
-            min: Some(value),
-            max: Some(value),
-        }
+        Interval { min: Some(value), max: Some(value) }
     }
 
     /// `min..=max`.

@@ -32,8 +32,8 @@ pub use eval::{EvalError, Lookup};
 pub use expr::{Dim, Func, Kind, Sum, Term};
 pub use interval::Interval;
 pub use parse::{
-    Guard, InputProperty, InputRef, ParseError, PathStep, parse_guard, parse_plain,
-    parse_plain_pred, parse_srepr, parse_srepr_pred,
+    Guard, InputProperty, InputRef, ParseError, PathStep, parse_guard, parse_plain, parse_plain_pred, parse_srepr,
+    parse_srepr_pred,
 };
 pub use postfix::{PostfixOp, run_postfix};
 pub use pred::Pred;

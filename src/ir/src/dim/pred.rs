@@ -150,18 +150,9 @@ fn difference(a: &Dim, b: &Dim) -> Option<(Vec<Term>, i64, i64)> {
         return None;
     }
     let (terms, constant) = difference.terms();
-    let content = terms
-        .iter()
-        .fold(0, |g, t| gcd(g, t.coeff.unsigned_abs()))
-        .max(1);
+    let content = terms.iter().fold(0, |g, t| gcd(g, t.coeff.unsigned_abs())).max(1);
     let content = i64::try_from(content).ok()?;
-    let terms = terms
-        .iter()
-        .map(|t| Term {
-            factors: t.factors.clone(),
-            coeff: t.coeff / content,
-        })
-        .collect();
+    let terms = terms.iter().map(|t| Term { factors: t.factors.clone(), coeff: t.coeff / content }).collect();
     Some((terms, constant, content))
 }
 
@@ -170,30 +161,17 @@ fn split_signs(terms: Vec<Term>) -> Option<(Dim, Dim)> {
     let (positive, negative): (Vec<_>, Vec<_>) = terms.into_iter().partition(|t| t.coeff > 0);
     let negative = negative
         .into_iter()
-        .map(|t| {
-            Some(Term {
-                coeff: t.coeff.checked_neg()?,
-                factors: t.factors,
-            })
-        })
+        .map(|t| Some(Term { coeff: t.coeff.checked_neg()?, factors: t.factors }))
         .collect::<Option<Vec<_>>>()?;
     Some((Dim::from_terms(positive, 0), Dim::from_terms(negative, 0)))
 }
 
 fn equality(a: &Dim, b: &Dim, equal: bool) -> Pred {
     let decided = |holds: bool| {
-        if holds == equal {
-            Pred::True
-        } else {
-            Pred::False
-        }
+        if holds == equal { Pred::True } else { Pred::False }
     };
     let built = |a: Dim, b: Dim| {
-        if equal {
-            Pred::Eq(a, b)
-        } else {
-            Pred::Ne(a, b)
-        }
+        if equal { Pred::Eq(a, b) } else { Pred::Ne(a, b) }
     };
     let raw = || {
         if a == b {
@@ -235,11 +213,7 @@ fn equality(a: &Dim, b: &Dim, equal: bool) -> Pred {
 /// `a + slack <= b`, with a slack of 0 or 1.
 fn at_most(a: &Dim, b: &Dim, slack: i64) -> Pred {
     let raw = || {
-        if slack == 0 {
-            Pred::Le(a.clone(), b.clone())
-        } else {
-            Pred::Lt(a.clone(), b.clone())
-        }
+        if slack == 0 { Pred::Le(a.clone(), b.clone()) } else { Pred::Lt(a.clone(), b.clone()) }
     };
     let Some((terms, constant, content)) = difference(a, b) else {
         return raw();
@@ -248,11 +222,7 @@ fn at_most(a: &Dim, b: &Dim, slack: i64) -> Pred {
         return raw();
     };
     if terms.is_empty() {
-        return if constant <= 0 {
-            Pred::True
-        } else {
-            Pred::False
-        };
+        return if constant <= 0 { Pred::True } else { Pred::False };
     }
     // content·t + c <= 0 holds exactly where t + ceil(c / content) <= 0.
     let constant = -((-i128::from(constant)).div_euclid(i128::from(content)));
@@ -274,11 +244,7 @@ fn at_most(a: &Dim, b: &Dim, slack: i64) -> Pred {
 }
 
 fn combine(parts: impl IntoIterator<Item = Pred>, all: bool) -> Pred {
-    let (neutral, absorbing) = if all {
-        (Pred::True, Pred::False)
-    } else {
-        (Pred::False, Pred::True)
-    };
+    let (neutral, absorbing) = if all { (Pred::True, Pred::False) } else { (Pred::False, Pred::True) };
     // The order of the parts is kept: a later one may be defined only where the earlier ones hold.
     let mut flat: Vec<Pred> = Vec::new();
     for part in parts {

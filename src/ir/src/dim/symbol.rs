@@ -24,9 +24,7 @@ impl Symbol {
 
     /// Whether the name has the form PyTorch gives to data-dependent integers (`u0`, `u17`).
     pub fn is_unbacked(&self) -> bool {
-        self.0
-            .strip_prefix('u')
-            .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
+        self.0.strip_prefix('u').is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
     }
 }
 

@@ -1,13 +1,10 @@
 //! Elementwise primitives.
 
-use crate::{Call, OpDef, OpError, Scalar, Tags, Tensor, shape};
-use pt2c_ir::Fact;
+use crate::{Call, OpDef, OpError, Scalar, Tags, Tensor};
 
 /// The family.
-pub const OPS: &[OpDef] = &[
-    unary("neg(Tensor x) -> Tensor", |c| map(c, |x| -x)),
-    unary("exp(Tensor x) -> Tensor", |c| map(c, f64::exp)),
-];
+pub const OPS: &[OpDef] =
+    &[unary("neg(Tensor x) -> Tensor", |c| map(c, |x| -x)), unary("exp(Tensor x) -> Tensor", |c| map(c, f64::exp))];
 
 /// A primitive with one operand and a result of the same dtype.
 const fn unary(schema: &'static str, eval: crate::op::EvalFn) -> OpDef {
