@@ -1,0 +1,54 @@
+"""Operators of other namespaces that exports carry: torchvision's and quantized_decomposed's, and fake quantisation."""
+
+from values import *
+import torchvision  # noqa: F401
+import torch.ao.quantization.fx._decomposed  # noqa: F401
+
+
+def cases(r):
+    q = "quantized_decomposed."
+    x = f(3, 7) * 3
+    for dtype, low, high, zero in ((i8, -128, 127, 3), (u8, 0, 255, 128), (i8, -127, 127, 0), (i32, -(2**31), 2**31 - 1, 0)):
+        r(q + "quantize_per_tensor.default", x, 0.05, zero, low, high, dtype)
+        r(q + "quantize_per_tensor.tensor", x, t(0.05), t(zero, i64), low, high, dtype)
+        quantised = torch.ops.quantized_decomposed.quantize_per_tensor(x, 0.05, zero, low, high, dtype)
+        r(q + "dequantize_per_tensor.default", quantised, 0.05, zero, low, high, dtype)
+        r(q + "dequantize_per_tensor.tensor", quantised, t(0.05), t(zero, i64), low, high, dtype)
+    r(q + "quantize_per_tensor.default", t([0.5, 1.5, 2.5, -0.5, -1.5, 200.0, -200.0]), 1.0, 0, -128, 127, i8)
+    for axis in (0, 1):
+        n = x.shape[axis]
+        scales, zeros = pos(n, low=0.02, high=0.1), i(n, low=-5, high=5)
+        r(q + "quantize_per_channel.default", x, scales, zeros, axis, -128, 127, i8)
+        quantised = torch.ops.quantized_decomposed.quantize_per_channel(x, scales, zeros, axis, -128, 127, i8)
+        r(q + "dequantize_per_channel.default", quantised, scales, zeros, axis, -128, 127, i8)
+        r(q + "dequantize_per_channel.default", quantised, scales, None, axis, -128, 127, i8)
+        r("aten.fake_quantize_per_channel_affine.default", x, scales, zeros.to(i32), axis, -128, 127)
+    r(q + "choose_qparams.tensor", x, -128, 127, 1e-5, i8)
+    r(q + "choose_qparams_symmetric.tensor", x, -127, 127, 1e-5, i8)
+    r(q + "choose_qparams_per_token_asymmetric.default", x, i8)
+    scales, zeros = pos(3, 1, low=0.02, high=0.1), i(3, 1, low=-5, high=5)
+    r(q + "quantize_per_token.default", x, scales, zeros, -128, 127, i8)
+    r(q + "dequantize_per_token.default", i(3, 7, dtype=i8), scales, zeros, -128, 127, i8, f32)
+    w = f(4, 8)
+    scales = pos(4, 2, low=0.02, high=0.1)
+    r(q + "quantize_per_channel_group.default", w, scales, torch.zeros(4, 2, dtype=i32), -8, 7, i8, 4)
+    r(q + "dequantize_per_channel_group.default", i(4, 8, low=-8, high=8, dtype=i8), scales, torch.zeros(4, 2, dtype=i32), -8, 7, i8, 4, f32)
+    r("aten.fake_quantize_per_tensor_affine.default", x, 0.05, 3, -128, 127)
+    r("aten.fake_quantize_per_tensor_affine.tensor_qparams", x, t(0.05), t([3], i32), 0, 255)
+    boxes = pos(9, 2, low=0, high=10)
+    boxes = torch.cat([boxes, boxes + pos(9, 2, low=2, high=6)], 1)
+    for threshold in (0.2, 0.5, 0.9):
+        r("torchvision.nms.default", boxes, pos(9), threshold)
+    r("torchvision.nms.default", torch.zeros(0, 4), torch.zeros(0), 0.5)
+    image = f(2, 3, 8, 8)
+    rois = torch.cat([i(4, 1, low=0, high=2).float(), pos(4, 2, low=0, high=3), pos(4, 2, low=4, high=9)], 1)
+    for aligned in (False, True):
+        r("torchvision.roi_align.default", image, rois, 1.0, 3, 2, 2, aligned)
+        r("torchvision.roi_align.default", image, rois, 0.5, 2, 2, -1, aligned)
+    r("torchvision.roi_pool.default", image, rois, 1.0, 3, 2)
+    r("torchvision.ps_roi_align.default", f(2, 8, 6, 6), rois, 1.0, 2, 2, 2)
+    r("torchvision.ps_roi_pool.default", f(2, 8, 6, 6), rois, 1.0, 2, 2)
+    x = f(1, 2, 5, 5)
+    for masked in (False, True):
+        r("torchvision.deform_conv2d.default", x, f(4, 2, 3, 3), f(1, 18, 5, 5), pos(1, 9, 5, 5), f(4), 1, 1, 1, 1, 1, 1, 1, 1, masked)
+    r("torchvision.deform_conv2d.default", x, f(4, 1, 3, 3), f(1, 36, 3, 3), pos(1, 18, 3, 3), f(4), 2, 2, 1, 1, 1, 1, 2, 2, True)
