@@ -1,0 +1,263 @@
+//! A program as loaded: [`ExportedProgram`], in PyTorch's terms, before it becomes IR.
+
+use std::path::Path;
+
+use indexmap::IndexMap;
+
+use crate::archive::{Archive, ArchiveError, Bytes};
+use crate::payload::{PayloadError, Payloads};
+use crate::pytree::TreeSpec;
+use crate::schema::{
+    self, Graph, GraphSignature, InputSpec, ModuleCallEntry, RangeConstraint, SchemaError,
+};
+
+/// Why a program cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The container.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The program's JSON.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// A weight or constant.
+    #[error(transparent)]
+    Payload(#[from] PayloadError),
+    /// Several programs, or none of the name asked for.
+    #[error("the archive holds the programs {found:?}; {wanted}")]
+    NoSuchModel {
+        /// Names of those it holds.
+        found: Vec<String>,
+        /// What was looked for.
+        wanted: String,
+    },
+}
+
+/// A program with its weights: what `torch.export.load` returns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExportedProgram {
+    /// `model` unless several programs were packaged together.
+    pub model_name: String,
+    /// The JSON document: graph, signature, module calls, constraints.
+    pub program: schema::ExportedProgram,
+    /// Parameters and persistent buffers by qualified name.
+    pub state_dict: Payloads,
+    /// Non-persistent buffers, lifted tensors and custom objects by qualified name.
+    pub constants: Payloads,
+    /// The pickled example inputs as written, never looked into; empty if there were none.
+    pub example_inputs: Bytes,
+    /// `extra/NAME` entries.
+    pub extra_files: IndexMap<String, Bytes>,
+    /// How the flat inputs nest: always `(args, kwargs)`.
+    pub in_spec: TreeSpec,
+    /// How the flat outputs nest.
+    pub out_spec: TreeSpec,
+}
+
+impl ExportedProgram {
+    /// Opens the only program of an archive, or the one named `model`.
+    ///
+    /// # Errors
+    /// [`LoadError`]: a file of another kind, damage, numbers that do not fit, an unknown schema.
+    pub fn open(path: &Path) -> Result<ExportedProgram, LoadError> {
+        ExportedProgram::from_archive(&Archive::open(path)?, None)
+    }
+
+    /// Opens one program of an archive by name, `None` meaning the only one or `model`.
+    ///
+    /// # Errors
+    /// As [`ExportedProgram::open`].
+    pub fn from_archive(
+        archive: &Archive,
+        name: Option<&str>,
+    ) -> Result<ExportedProgram, LoadError> {
+        let model_name = choose_model(archive, name)?;
+        let document = format!("models/{model_name}.json");
+        let json = archive.read_json(&document)?;
+        let program = schema::read_program(&document, &json)?;
+        let module = &program.graph_module;
+        module.signature.check(&document, &module.graph)?;
+
+        let (in_spec, out_spec) = specs(&document, &program)?;
+        let state_dict = Payloads::read(
+            archive,
+            &format!("data/weights/{model_name}_weights_config.json"),
+        )?;
+        let constants = Payloads::read(
+            archive,
+            &format!("data/constants/{model_name}_constants_config.json"),
+        )?;
+        let sample = format!("data/sample_inputs/{model_name}.pt");
+        let example_inputs = if archive.contains(&sample) {
+            archive.read(&sample)?
+        } else {
+            Bytes::from(Vec::new())
+        };
+        let mut extra_files = IndexMap::new();
+        for entry in archive.names() {
+            if let Some(name) = entry.strip_prefix("extra/") {
+                extra_files.insert(name.to_owned(), archive.read(entry)?);
+            }
+        }
+        let program = ExportedProgram {
+            model_name,
+            program,
+            state_dict,
+            constants,
+            example_inputs,
+            extra_files,
+            in_spec,
+            out_spec,
+        };
+        program.check_payloads()?;
+        Ok(program)
+    }
+
+    /// The graph.
+    pub fn graph(&self) -> &Graph {
+        &self.program.graph_module.graph
+    }
+
+    /// What the graph's inputs and outputs are.
+    pub fn graph_signature(&self) -> &GraphSignature {
+        &self.program.graph_module.signature
+    }
+
+    /// Bounds by expression.
+    pub fn range_constraints(&self) -> &IndexMap<String, RangeConstraint> {
+        &self.program.range_constraints
+    }
+
+    /// Calls of modules, the root first.
+    pub fn module_call_graph(&self) -> &[ModuleCallEntry] {
+        &self.program.graph_module.module_call_graph
+    }
+
+    /// Parameter names of `forward`; empty if an older torch did not write them.
+    pub fn forward_arg_names(&self) -> &[String] {
+        self.module_call_graph()
+            .first()
+            .and_then(|entry| entry.signature.as_ref())
+            .and_then(|signature| signature.forward_arg_names.as_deref())
+            .unwrap_or(&[])
+    }
+
+    /// Names of the input leaves, such as `inputs["a"][0]`.
+    pub fn input_names(&self) -> Vec<String> {
+        self.in_spec.input_names(self.forward_arg_names())
+    }
+
+    /// Names of the output leaves, such as `output.logits`.
+    pub fn output_names(&self) -> Vec<String> {
+        self.out_spec.output_names()
+    }
+
+    /// The payload of a parameter, buffer or constant, wherever it is kept. Non-persistent buffers are among the constants.
+    ///
+    /// # Errors
+    /// [`PayloadError::Pickled`] if only Python can decode it.
+    pub fn tensor(&self, fqn: &str) -> Result<Option<&crate::payload::StoredTensor>, PayloadError> {
+        match self.state_dict.tensor(fqn)? {
+            Some(tensor) => Ok(Some(tensor)),
+            None => self.constants.tensor(fqn),
+        }
+    }
+
+    /// Checks that data is there for every parameter, buffer and constant of the signature.
+    fn check_payloads(&self) -> Result<(), PayloadError> {
+        for spec in &self.graph_signature().input_specs {
+            let kind = match spec {
+                InputSpec::Parameter(_) => "parameter",
+                InputSpec::Buffer(_) => "buffer",
+                InputSpec::TensorConstant(_) => "constant",
+                _ => continue,
+            };
+            let Some(fqn) = spec.target() else { continue };
+            let has = |payloads: &Payloads| payloads.entries.contains_key(fqn);
+            if !has(&self.state_dict) && !has(&self.constants) {
+                return Err(PayloadError::MissingTensor {
+                    kind,
+                    fqn: fqn.to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Which program of the archive is meant.
+fn choose_model(archive: &Archive, name: Option<&str>) -> Result<String, LoadError> {
+    let found: Vec<String> = archive
+        .names()
+        .filter_map(|entry| entry.strip_prefix("models/")?.strip_suffix(".json"))
+        .map(str::to_owned)
+        .collect();
+    let wanted = match (name, found.as_slice()) {
+        (None, [only]) => return Ok(only.clone()),
+        (None, _) => "model",
+        (Some(name), _) => name,
+    };
+    if found.iter().any(|name| name == wanted) {
+        return Ok(wanted.to_owned());
+    }
+    let wanted = match name {
+        Some(name) => format!("none is named {name:?}"),
+        None => "name the one to use".to_owned(),
+    };
+    Err(LoadError::NoSuchModel { found, wanted })
+}
+
+/// The pytrees of inputs and outputs, checked against the signature's leaves.
+fn specs(
+    document: &str,
+    program: &schema::ExportedProgram,
+) -> Result<(TreeSpec, TreeSpec), SchemaError> {
+    let module = &program.graph_module;
+    let signature = module
+        .module_call_graph
+        .first()
+        .filter(|entry| entry.fqn.is_empty())
+        .and_then(|entry| entry.signature.as_ref())
+        .ok_or_else(|| {
+            SchemaError::value(
+                document,
+                "graph_module.module_call_graph",
+                "its first entry must be the program's own (fqn \"\") with a signature",
+            )
+        })?;
+    let parse = |what: &str, text: &str, leaves: usize| {
+        let path = format!("graph_module.module_call_graph[0].signature.{what}");
+        let spec = TreeSpec::parse(
+            &format!("{document}: {path}"),
+            text,
+            &module.treespec_namedtuple_fields,
+        )?;
+        if spec.leaf_count() == leaves {
+            return Ok(spec);
+        }
+        Err(SchemaError::value(
+            document,
+            path,
+            format!(
+                "{} leaves for {leaves} specs of the signature",
+                spec.leaf_count()
+            ),
+        ))
+    };
+    let inputs = module
+        .signature
+        .input_specs
+        .iter()
+        .filter(|s| s.is_leaf())
+        .count();
+    let outputs = module
+        .signature
+        .output_specs
+        .iter()
+        .filter(|s| s.is_leaf())
+        .count();
+    Ok((
+        parse("in_spec", &signature.in_spec, inputs)?,
+        parse("out_spec", &signature.out_spec, outputs)?,
+    ))
+}
