@@ -30,6 +30,12 @@ pub enum NativeError {
         /// LLVM's own words.
         message: String,
     },
+    /// Generated code would need a symbolic value that has none where it is needed.
+    #[error("no value for `{name}` at this place of the generated code")]
+    Unbound {
+        /// The symbol.
+        name: String,
+    },
     /// A library could not be loaded into this process.
     #[error("the compiled library could not be loaded: {message}")]
     Load {

@@ -4,5 +4,7 @@
 
 #[path = "native/chain.rs"]
 mod chain;
+#[path = "native/dims.rs"]
+mod dims;
 #[path = "native/support.rs"]
 mod support;
