@@ -52,3 +52,5 @@ def cases(r):
     for masked in (False, True):
         r("torchvision.deform_conv2d.default", x, f(4, 2, 3, 3), f(1, 18, 5, 5), pos(1, 9, 5, 5), f(4), 1, 1, 1, 1, 1, 1, 1, 1, masked)
     r("torchvision.deform_conv2d.default", x, f(4, 1, 3, 3), f(1, 36, 3, 3), pos(1, 18, 3, 3), f(4), 2, 2, 1, 1, 1, 1, 2, 2, True)
+    r("aten.fake_quantize_per_tensor_affine_cachemask.default", f(3, 7) * 9, 0.05, 3, -128, 127)
+    r("aten.fake_quantize_per_channel_affine_cachemask.default", f(3, 7) * 9, pos(3, low=0.02, high=0.1), i(3, dtype=i32), 0, -128, 127)

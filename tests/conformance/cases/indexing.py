@@ -93,3 +93,5 @@ def cases(r):
     r("aten.one_hot.default", i(3, 2, low=0, high=5), 5)
     r("aten.one_hot.default", t([0, 3, 1], i64))
     r("aten.renorm.default", f(3, 4), 2, 0, 0.7)
+    r("aten._embedding_bag.default", w, i(6, low=0, high=7), t([0, 2, 5], i64), only=[0])
+    r("aten._embedding_bag_forward_only.default", w, i(6, low=0, high=7), t([0, 2, 5], i64), False, 1, only=[0])

@@ -76,3 +76,12 @@ def cases(r):
     r("aten.linalg_vander.default", f(4), N=3)
     r("aten.cov.default", f(3, 6), **kw)
     r("aten.corrcoef.default", f(3, 6), **kw)
+    # Vectors are unique up to sign only: the values alone are compared.
+    for batch in ((), (2,)):
+        s, a = spd(*batch, 4, 4), f(*batch, 4, 3)
+        r("aten.linalg_eigh.default", s, only=[0], **kw)
+        r("aten._linalg_eigh.default", s, only=[0], **kw)
+        r("aten.linalg_svd.default", a, only=[1], **kw)
+        r("aten._linalg_svd.default", a, False, True, only=[1], **kw)
+        r("aten._linalg_slogdet.default", s, only=[0, 1], **kw)
+        r("aten._linalg_solve_ex.default", s, f(*batch, 4, 2), only=[0], **kw)

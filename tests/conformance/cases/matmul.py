@@ -45,6 +45,7 @@ def products(r):
         r("aten.linear.default", f(*shape), f(5, 4))
     r("aten.linear.default", f(3, 64), f(65, 64), f(65))
     r("aten.bilinear.default", f(3, 4), f(3, 5), f(2, 4, 5), f(2))
+    r("aten._trilinear.default", f(3, 4), f(2, 4, 5), f(3, 5), [1, 3], [0], [1, 2], [2, 3])
     r("aten.tensordot.default", f(2, 3, 4), f(4, 3, 5), [1, 2], [1, 0])
     r("aten.linalg_matrix_power.default", f(3, 3), 3)
     r("aten.linalg_cross.default", f(4, 3), f(4, 3))

@@ -123,7 +123,9 @@ def losses(r):
     for p in (2.0, 1.0, inf, 0.0):
         r("aten.cdist.default", f(4, 3), f(5, 3), p, None)
         r("aten.cdist.default", f(2, 4, 3), f(5, 3), p, 2)
+        r("aten._cdist_forward.default", f(4, 3), f(5, 3), p, None)
     r("aten.pdist.default", f(4, 3))
+    r("aten._pdist_forward.default", f(4, 3))
 
 
 def cases(r):

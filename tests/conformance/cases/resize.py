@@ -48,3 +48,6 @@ def cases(r):
     for align in (False, True):
         r("aten.affine_grid_generator.default", f(2, 2, 3), [2, 3, 4, 5], align)
         r("aten.affine_grid_generator.default", f(1, 3, 4), [1, 2, 3, 2, 2], align)
+    r("aten._upsample_bilinear2d_aa.default", x, [3, 4], False)
+    r("aten._upsample_bicubic2d_aa.default", x, [3, 4], False)
+    r("aten.upsample_bicubic2d.default", x, [3, 9], False)
