@@ -9,6 +9,7 @@ pub mod dims;
 pub mod error;
 mod llvm;
 pub mod loader;
+pub mod math;
 mod mlir;
 pub mod target;
 

@@ -6,5 +6,7 @@
 mod chain;
 #[path = "native/dims.rs"]
 mod dims;
+#[path = "native/math.rs"]
+mod math;
 #[path = "native/support.rs"]
 mod support;

@@ -18,6 +18,11 @@ pub fn load(functions: Vec<Func<'_>>, target: &Target, public: &[&str]) -> Loade
     for f in functions {
         module.add(f);
     }
+    load_module(module, target, public)
+}
+
+/// Compiles a module, of which the functions named in `public` can be looked up.
+pub fn load_module(module: Module, target: &Target, public: &[&str]) -> Loaded {
     let text = module.finish();
     let options = Options { public: public.iter().map(|s| s.to_string()).collect(), ..Options::default() };
     let compiled = compile_module(&text, target, &options).unwrap_or_else(|e| panic!("{e}\n{text}"));
