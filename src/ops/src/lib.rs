@@ -14,7 +14,9 @@
 
 pub mod aten;
 mod call;
+pub mod host;
 pub mod interpret;
+pub mod movement;
 mod op;
 pub mod prim;
 mod promote;

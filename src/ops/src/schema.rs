@@ -122,11 +122,12 @@ fn split_top_level(text: &str) -> Vec<&str> {
 }
 
 fn parse_param(text: &str, keyword_only: bool) -> Result<Param, &'static str> {
-    let (ty_text, rest) = text.rsplit_once(' ').ok_or("a parameter needs a type and a name")?;
-    let (name, default) = match rest.split_once('=') {
-        Some((name, default)) => (name, Some(default)),
-        None => (rest, None),
+    // The default may hold spaces (`int[] dims=[0, 1]`), so it goes first.
+    let (declared, default) = match text.split_once('=') {
+        Some((declared, default)) => (declared, Some(default)),
+        None => (text, None),
     };
+    let (ty_text, name) = declared.rsplit_once(' ').ok_or("a parameter needs a type and a name")?;
     let mutated = ty_text.contains("!)");
     let ty = parse_type(ty_text)?;
     let default = default.map(|d| parse_default(d, ty)).transpose()?;
