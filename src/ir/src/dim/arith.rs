@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::ops::{Add, Mul, Neg, Sub};
 
 use super::expr::{Dim, Func, Kind, Term};
+use super::order::{order, order_factors};
 
 /// A product of several sums is multiplied out only when that gives at most this many terms; beyond
 /// it the sums stay as factors.
@@ -87,12 +87,12 @@ pub(super) fn sum_of<'a>(parts: impl IntoIterator<Item = &'a Dim>) -> Dim {
 }
 
 fn raw_add(a: Dim, b: Dim) -> Dim {
-    let (a, b) = if a <= b { (a, b) } else { (b, a) };
+    let (a, b) = if order(&a, &b).is_le() { (a, b) } else { (b, a) };
     Dim::from_func(Func::RawAdd(a, b))
 }
 
 fn raw_mul(a: Dim, b: Dim) -> Dim {
-    let (a, b) = if a <= b { (a, b) } else { (b, a) };
+    let (a, b) = if order(&a, &b).is_le() { (a, b) } else { (b, a) };
     Dim::from_func(Func::RawMul(a, b))
 }
 
@@ -105,7 +105,7 @@ fn merge(left: &[Term], right: &[Term], scale: i64) -> Option<Vec<Term>> {
             (None, None) => return Some(out),
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
-            (Some(a), Some(b)) => a.factors.cmp(&b.factors),
+            (Some(a), Some(b)) => order_factors(&a.factors, &b.factors),
         };
         let from_left = if order.is_le() { left.next() } else { None };
         let from_right = if order.is_ge() { right.next() } else { None };
@@ -275,7 +275,7 @@ fn monomial(coeff: i64, mut factors: Vec<(Dim, u32)>) -> Option<Dim> {
     if factors.is_empty() {
         return Some(Dim::int(coeff));
     }
-    factors.sort();
+    factors.sort_by(|(a, _), (b, _)| order(a, b));
     let mut merged: Vec<(Dim, u32)> = Vec::with_capacity(factors.len());
     for (factor, power) in factors {
         match merged.last_mut() {
@@ -294,7 +294,7 @@ fn multiply_factors(a: &[(Dim, u32)], b: &[(Dim, u32)]) -> Option<Vec<(Dim, u32)
             (None, None) => return Some(out),
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
-            (Some((x, _)), Some((y, _))) => x.cmp(y),
+            (Some((x, _)), Some((y, _))) => order(x, y),
         };
         let left = if order.is_le() { a.next() } else { None };
         let right = if order.is_ge() { b.next() } else { None };
@@ -308,28 +308,33 @@ fn multiply_factors(a: &[(Dim, u32)], b: &[(Dim, u32)]) -> Option<Vec<(Dim, u32)
 fn multiply_out(a: &Dim, b: &Dim) -> Option<Dim> {
     let (left, left_constant) = a.terms();
     let (right, right_constant) = b.terms();
-    let mut products: BTreeMap<Vec<(Dim, u32)>, i64> = BTreeMap::new();
-    let mut add = |factors: Vec<(Dim, u32)>, coeff: i64| -> Option<()> {
-        let entry = products.entry(factors).or_insert(0);
-        *entry = entry.checked_add(coeff)?;
-        Some(())
-    };
+    let mut products: Vec<Term> = Vec::new();
+    let mut add = |factors: Vec<(Dim, u32)>, coeff: i64| products.push(Term { factors, coeff });
     for x in left.iter() {
         for y in right.iter() {
-            add(multiply_factors(&x.factors, &y.factors)?, x.coeff.checked_mul(y.coeff)?)?;
+            add(multiply_factors(&x.factors, &y.factors)?, x.coeff.checked_mul(y.coeff)?);
         }
         if right_constant != 0 {
-            add(x.factors.clone(), x.coeff.checked_mul(right_constant)?)?;
+            add(x.factors.clone(), x.coeff.checked_mul(right_constant)?);
         }
     }
     if left_constant != 0 {
         for y in right.iter() {
-            add(y.factors.clone(), y.coeff.checked_mul(left_constant)?)?;
+            add(y.factors.clone(), y.coeff.checked_mul(left_constant)?);
         }
     }
     let constant = left_constant.checked_mul(right_constant)?;
-    let terms =
-        products.into_iter().filter(|(_, coeff)| *coeff != 0).map(|(factors, coeff)| Term { factors, coeff }).collect();
+    products.sort_by(|a, b| order_factors(&a.factors, &b.factors));
+    let mut terms: Vec<Term> = Vec::with_capacity(products.len());
+    for term in products {
+        match terms.last_mut() {
+            Some(last) if last.factors == term.factors => {
+                last.coeff = last.coeff.checked_add(term.coeff)?;
+            }
+            _ => terms.push(term),
+        }
+    }
+    terms.retain(|t| t.coeff != 0);
     Some(finish_sum(terms, constant))
 }
 

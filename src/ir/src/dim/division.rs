@@ -2,6 +2,7 @@
 
 use super::arith::{divide_exactly, gcd, product};
 use super::expr::{Dim, Func, Kind, Term};
+use super::order::order_terms;
 
 /// Steps of polynomial division tried before giving up on a quotient.
 const DIVISION_STEPS: usize = 64;
@@ -216,7 +217,7 @@ pub(super) fn divide(a: &Dim, b: &Dim) -> (Dim, Dim) {
         return (Dim::ONE, Dim::ZERO);
     }
     let (b_terms, _) = b.terms();
-    let Some(lead) = b_terms.iter().max_by_key(|t| (degree(t), (*t).clone())) else {
+    let Some(lead) = b_terms.iter().max_by(|a, b| degree(a).cmp(&degree(b)).then_with(|| order_terms(a, b))) else {
         return none();
     };
     let (mut quotient, mut rest) = (Dim::ZERO, a.clone());

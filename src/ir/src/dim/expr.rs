@@ -4,7 +4,6 @@
 //! A `Dim` is only ever built by the canonicalising constructors (`arith`, `division`, `extremum`),
 //! so two expressions that the canonical form identifies are structurally equal.
 
-use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -22,15 +21,16 @@ pub(super) const MAX_SIZE: u32 = 20_000;
 /// Canonical form: a sum of products with integer coefficients, like terms merged, terms and factors
 /// sorted, constants folded; divisions, remainders, maxima and so on are atoms with canonical
 /// arguments. Equality (`==`) of two expressions proves that their values are equal wherever both
-/// are defined (no division by zero); inequality proves nothing.
+/// are defined (no division by zero); inequality proves nothing. `<` compares the written form: compare values with
+/// [`super::Scope::prove_lt`] and the like.
 ///
 /// Arithmetic never panics and never wraps: where a coefficient would not fit an `i64`, the operation
 /// stays unevaluated ([`Func::RawAdd`], [`Func::RawMul`]) and reports [`super::EvalError::Overflow`]
 /// when evaluated.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Dim(pub(super) Repr);
 
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) enum Repr {
     Int(i64),
     Sym(Symbol),
@@ -51,7 +51,7 @@ pub enum Kind<'a> {
 }
 
 /// `constant + Σ coeff · Π factor^power`, terms sorted by their factors, no zero coefficients.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Sum {
     /// The non-constant terms.
     pub terms: Vec<Term>,
@@ -60,7 +60,7 @@ pub struct Sum {
 }
 
 /// One product of a [`Sum`].
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Term {
     /// The factors with their powers (at least 1), sorted, never empty. A factor is a symbol, a
     /// function application, or a sum that was too large to multiply out.
@@ -70,7 +70,7 @@ pub struct Term {
 }
 
 /// A function application with canonical arguments.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Func {
     /// Division rounding towards minus infinity (Python `//`).
     FloorDiv(Dim, Dim),
@@ -122,26 +122,6 @@ impl Eq for Node {}
 impl Hash for Node {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.hash);
-    }
-}
-
-impl PartialOrd for Node {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Node {
-    fn cmp(&self, other: &Self) -> Ordering {
-        if std::ptr::eq(self, other) {
-            return Ordering::Equal;
-        }
-        match (&self.body, &other.body) {
-            (Body::Func(a), Body::Func(b)) => a.cmp(b),
-            (Body::Sum(a), Body::Sum(b)) => a.cmp(b),
-            (Body::Func(_), Body::Sum(_)) => Ordering::Less,
-            (Body::Sum(_), Body::Func(_)) => Ordering::Greater,
-        }
     }
 }
 

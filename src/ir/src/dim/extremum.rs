@@ -1,6 +1,7 @@
 //! Canonical maxima, minima, absolute values and conditional expressions.
 
 use super::expr::{Dim, Func, Kind};
+use super::order::order;
 use super::pred::Pred;
 
 impl Dim {
@@ -52,7 +53,7 @@ fn extremum(args: impl IntoIterator<Item = Dim>, greatest: bool) -> Dim {
             _ => keep(&mut kept, arg, greatest),
         }
     }
-    kept.sort();
+    kept.sort_by(order);
     match kept.len() {
         0 => Dim::ZERO,
         1 => kept.pop().unwrap_or_default(),

@@ -20,6 +20,7 @@ mod eval;
 mod expr;
 mod extremum;
 mod interval;
+mod order;
 mod parse;
 mod postfix;
 mod pred;
@@ -27,6 +28,8 @@ mod prove;
 mod scope;
 mod simplify;
 mod symbol;
+#[cfg(test)]
+mod tests;
 
 pub use eval::{EvalError, Lookup};
 pub use expr::{Dim, Func, Kind, Sum, Term};

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::arith::gcd;
 use super::expr::{Dim, Func, Kind, Term};
+use super::order::order;
 use super::symbol::Symbol;
 
 /// A condition on integer expressions.
@@ -12,7 +13,7 @@ use super::symbol::Symbol;
 /// divided by their common content, `>` and `>=` are flipped, negations are pushed down to the
 /// comparisons (so there is no negation node), and conjunctions and disjunctions are flat, without repetitions,
 /// in the order written.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Pred {
     /// Always holds.
     True,
@@ -176,7 +177,7 @@ fn equality(a: &Dim, b: &Dim, equal: bool) -> Pred {
     let raw = || {
         if a == b {
             decided(true)
-        } else if a < b {
+        } else if order(a, b).is_le() {
             built(a.clone(), b.clone())
         } else {
             built(b.clone(), a.clone())

@@ -1,0 +1,206 @@
+//! The small real-valued sub-language: exact quotients of integer expressions.
+//!
+//! PyTorch computes true divisions in 64-bit floats. A quotient of integers below 2^53 that is rounded
+//! once keeps its floor, ceiling, nearest integer and its order relative to such integers, so those
+//! uses have an exact integer form. Where a rounded value would be computed with further, its result
+//! may differ from the exact one: that is refused.
+
+use super::ParseError;
+use crate::dim::expr::Dim;
+use crate::dim::pred::Pred;
+
+/// `num / den`, with a divisor assumed not to be zero.
+#[derive(Clone, Debug)]
+pub(super) struct Real {
+    pub(super) num: Dim,
+    pub(super) den: Dim,
+    /// Whether PyTorch would have rounded it to a float.
+    pub(super) rounded: bool,
+}
+
+fn unsupported(what: &str) -> ParseError {
+    ParseError::Unsupported(what.to_owned())
+}
+
+impl Real {
+    pub(super) fn int(num: Dim) -> Self {
+        Real { num, den: Dim::ONE, rounded: false }
+    }
+
+    /// A float literal with few enough bits that a product with a size below 2^32 is exact in floats.
+    pub(super) fn float(value: f64) -> Result<Self, ParseError> {
+        const BITS: i32 = 21;
+        let too_fine = || unsupported("a float constant with many digits");
+        let scale = f64::from(1 << BITS);
+        let scaled = value * scale;
+        if !value.is_finite() || scaled.fract() != 0.0 || scaled.abs() >= 2f64.powi(62) {
+            return Err(too_fine());
+        }
+        let bits = scaled as i64;
+        let shift = bits.trailing_zeros().min(BITS.unsigned_abs());
+        let num = bits >> shift;
+        if num.unsigned_abs() >= 1 << BITS && shift < BITS.unsigned_abs() {
+            return Err(too_fine());
+        }
+        Ok(Real { num: Dim::int(num), den: Dim::int(1 << (BITS.unsigned_abs() - shift)), rounded: false })
+    }
+
+    /// The value as an integer expression.
+    pub(super) fn to_int(&self) -> Result<Dim, ParseError> {
+        if self.den.is_one() {
+            return Ok(self.num.clone());
+        }
+        if !self.den.is_zero() && self.num.modulo(&self.den).is_zero() {
+            return Ok(self.num.floor_div(&self.den));
+        }
+        Err(unsupported("a value that is not known to be an integer"))
+    }
+
+    fn usable(&self) -> Result<&Self, ParseError> {
+        if self.rounded {
+            return Err(unsupported("arithmetic on a float that may be rounded"));
+        }
+        Ok(self)
+    }
+
+    pub(super) fn sum(parts: &[Real]) -> Result<Real, ParseError> {
+        if parts.iter().all(|p| p.den.is_one()) {
+            let parts: Vec<_> = parts.iter().map(|p| p.num.clone()).collect();
+            return Ok(Real::int(balanced_sum(&parts)));
+        }
+        let mut total = Real::int(Dim::ZERO);
+        for part in parts {
+            part.usable()?;
+            total = if total.den == part.den {
+                Real { num: &total.num + &part.num, den: total.den, rounded: false }
+            } else {
+                Real {
+                    num: &total.num * &part.den + &part.num * &total.den,
+                    den: &total.den * &part.den,
+                    rounded: false,
+                }
+            };
+        }
+        Ok(total)
+    }
+
+    pub(super) fn product(parts: &[Real]) -> Result<Real, ParseError> {
+        let rounded = parts.iter().any(|p| p.rounded);
+        if rounded {
+            // Only scaling by a power of two does not round again.
+            for part in parts.iter().filter(|p| !p.rounded) {
+                let plain = |d: &Dim| d.as_int().is_some_and(|v| v.unsigned_abs().is_power_of_two());
+                if !plain(&part.num) || !plain(&part.den) {
+                    part.clone().mark_rounded().usable()?;
+                }
+            }
+            if parts.iter().filter(|p| p.rounded).count() > 1 {
+                return Err(unsupported("arithmetic on a float that may be rounded"));
+            }
+        }
+        Ok(Real {
+            num: parts.iter().map(|p| p.num.clone()).product(),
+            den: parts.iter().map(|p| p.den.clone()).product(),
+            rounded,
+        })
+    }
+
+    fn mark_rounded(mut self) -> Self {
+        self.rounded = true;
+        self
+    }
+
+    pub(super) fn neg(&self) -> Real {
+        Real { num: -&self.num, ..self.clone() }
+    }
+
+    /// The quotient; `rounds` where PyTorch computes it in floats.
+    pub(super) fn divide(&self, by: &Real, rounds: bool) -> Result<Real, ParseError> {
+        self.usable()?;
+        by.usable()?;
+        let quotient = Real { num: &self.num * &by.den, den: &self.den * &by.num, rounded: false };
+        if quotient.den.is_zero() {
+            return Err(unsupported("division by zero"));
+        }
+        let exact = quotient.den.as_int().is_some_and(|d| d.unsigned_abs().is_power_of_two());
+        Ok(if rounds && !exact { quotient.mark_rounded() } else { quotient })
+    }
+
+    /// `self ** exponent`, for integer constants also negative.
+    pub(super) fn pow(&self, exponent: &Real) -> Result<Real, ParseError> {
+        let exponent = exponent.to_int()?;
+        match exponent.as_int() {
+            Some(power) if power < 0 => {
+                let inverse = Real::int(Dim::ONE).divide(self, false)?;
+                let power = power.checked_neg().ok_or_else(|| unsupported("a large negative exponent"))?;
+                inverse.pow(&Real::int(Dim::int(power)))
+            }
+            Some(_) => {
+                self.usable()?;
+                Ok(Real { num: self.num.pow(&exponent), den: self.den.pow(&exponent), rounded: false })
+            }
+            None => Ok(Real::int(self.to_int()?.pow(&exponent))),
+        }
+    }
+
+    pub(super) fn floor(&self) -> Dim {
+        self.num.floor_div(&self.den)
+    }
+
+    pub(super) fn ceil(&self) -> Dim {
+        self.num.ceil_div(&self.den)
+    }
+
+    /// Rounds towards zero.
+    pub(super) fn trunc(&self) -> Dim {
+        if self.den.is_one() {
+            return self.num.clone();
+        }
+        let sign = match self.den.as_int() {
+            Some(d) if d > 0 => self.num.clone(),
+            _ => &self.num * &self.den,
+        };
+        Dim::where_(Pred::ge(&sign, &Dim::ZERO), self.floor(), self.ceil())
+    }
+
+    /// Rounds to the nearest integer, ties to the even one, as Python's `round`.
+    pub(super) fn round(&self) -> Dim {
+        if self.den.is_one() {
+            return self.num.clone();
+        }
+        let (twice, whole) = (&self.num * 2 + &self.den, &self.den * 2);
+        let nearest = twice.floor_div(&whole);
+        let tie = Pred::divisible(&twice, &whole);
+        let odd = Pred::eq(&nearest.modulo(&Dim::int(2)), &Dim::ONE);
+        Dim::where_(Pred::and([tie, odd]), &nearest - 1, nearest)
+    }
+
+    /// Both sides of a comparison brought to integers, order preserved.
+    pub(super) fn comparable(&self, other: &Real) -> Result<(Dim, Dim), ParseError> {
+        if self.den.is_one() && other.den.is_one() {
+            return Ok((self.num.clone(), other.num.clone()));
+        }
+        if self.rounded && other.rounded {
+            return Err(unsupported("a comparison of two floats that may be rounded"));
+        }
+        let positive = |d: &Dim| d.as_int().is_some_and(|v| v > 0);
+        if positive(&self.den) && positive(&other.den) {
+            return Ok((&self.num * &other.den, &other.num * &self.den));
+        }
+        // Multiplied by the square of both divisors, which is positive.
+        let (a2, b2) = (&self.den * &self.den, &other.den * &other.den);
+        Ok((&(&self.num * &self.den) * &b2, &(&other.num * &other.den) * &a2))
+    }
+}
+
+/// Adds in a balanced tree, so that a long sum costs n·log n.
+fn balanced_sum(parts: &[Dim]) -> Dim {
+    match parts {
+        [] => Dim::ZERO,
+        [one] => one.clone(),
+        _ => {
+            let (left, right) = parts.split_at(parts.len() / 2);
+            balanced_sum(left) + balanced_sum(right)
+        }
+    }
+}

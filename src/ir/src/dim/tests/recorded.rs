@@ -1,0 +1,1 @@
+//! Expressions recorded from sympy and PyTorch.
