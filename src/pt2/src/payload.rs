@@ -8,12 +8,11 @@
 use std::sync::Arc;
 
 use indexmap::IndexMap;
+use pt2c_ir::{Bytes, DType, TensorData};
 
-use crate::archive::{Archive, ArchiveError, Bytes};
+use crate::archive::{Archive, ArchiveError};
 use crate::limits;
-use crate::schema::{
-    self, Device, Layout, PayloadMeta, ScalarType, SchemaError, SymInt, TensorMeta,
-};
+use crate::schema::{self, Device, Layout, PayloadMeta, ScalarType, SchemaError, SymInt, TensorMeta};
 
 /// What is wrong with a weight or constant. `fqn` is its fully qualified name in the module.
 #[derive(Debug, thiserror::Error)]
@@ -105,13 +104,21 @@ pub enum PayloadError {
 }
 
 /// One payload file: the bytes of an untyped storage.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Storage {
     /// The entry's name below the root folder.
     pub path: String,
     /// All of it, little-endian.
     pub bytes: Bytes,
 }
+
+impl PartialEq for Storage {
+    fn eq(&self, other: &Storage) -> bool {
+        self.path == other.path && *self.bytes == *other.bytes
+    }
+}
+
+impl Eq for Storage {}
 
 /// A tensor as a view of a storage, checked to lie inside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,58 +144,25 @@ pub struct StoredTensor {
 }
 
 impl StoredTensor {
-    /// Number of elements.
-    pub fn numel(&self) -> u64 {
-        // Checked not to overflow when the tensor was read.
-        self.sizes.iter().product()
-    }
-
-    /// Whether the elements lie densely in row-major order.
-    pub fn is_contiguous(&self) -> bool {
-        let mut expected = 1;
-        if self.numel() == 0 {
-            return true;
-        }
-        self.sizes
-            .iter()
-            .zip(&self.strides)
-            .rev()
-            .all(|(&size, &stride)| {
-                let fits = size == 1 || stride == expected;
-                expected *= size;
-                fits
-            })
-    }
-
-    /// The elements in row-major order, little-endian: a range of the storage where they lie so, else a copy.
-    pub fn row_major_bytes(&self) -> Bytes {
-        let element = self.element_size as usize;
-        let total = self.numel() as usize * element;
-        let start = self.offset as usize * element;
-        if total == 0 {
-            return Bytes::from(Vec::new());
-        }
-        if self.is_contiguous()
-            && let Some(bytes) = self.storage.bytes.slice(start..start + total)
-        {
-            return bytes;
-        }
-        let mut out = Vec::with_capacity(total);
-        let mut index = vec![0u64; self.sizes.len()];
-        loop {
-            let at: u64 = index.iter().zip(&self.strides).map(|(i, s)| i * s).sum();
-            let at = start + at as usize * element;
-            // In bounds: the greatest index was checked when the tensor was read.
-            out.extend_from_slice(self.storage.bytes.get(at..at + element).unwrap_or(&[]));
-            if !advance(&mut index, &self.sizes) {
-                return Bytes::from(out);
-            }
-        }
+    /// The same view as the IR's tensor data, without a copy.
+    ///
+    /// # Errors
+    /// [`PayloadError::Unsupported`] for element types that the IR does not have.
+    pub fn data(&self, fqn: &str) -> Result<TensorData, PayloadError> {
+        let unsupported = |what: String| PayloadError::Unsupported { fqn: fqn.to_owned(), what };
+        let dtype = DType::try_from(self.dtype).map_err(|_| unsupported(format!("dtype {:?}", self.dtype)))?;
+        let narrow = |values: &[u64]| values.iter().map(|&v| usize::try_from(v).ok()).collect::<Option<Vec<_>>>();
+        let parts = (narrow(&self.sizes), narrow(&self.strides), usize::try_from(self.offset).ok());
+        let (Some(sizes), Some(strides), Some(offset)) = parts else {
+            return Err(unsupported("a size beyond this machine's addresses".to_owned()));
+        };
+        TensorData::strided(dtype, sizes, strides, offset, self.storage.bytes.clone())
+            .map_err(|error| unsupported(error.to_string()))
     }
 
     /// Whether both see the same bytes in the same way.
     pub fn same_view(&self, other: &StoredTensor) -> bool {
-        self.storage.bytes.same_range(&other.storage.bytes)
+        self.storage.bytes.same_storage(&other.storage.bytes)
             && self.dtype == other.dtype
             && self.sizes == other.sizes
             && self.strides == other.strides
@@ -196,20 +170,8 @@ impl StoredTensor {
     }
 }
 
-/// Next multi-index in row-major order; false after the last.
-fn advance(index: &mut [u64], sizes: &[u64]) -> bool {
-    for (i, size) in index.iter_mut().zip(sizes).rev() {
-        *i += 1;
-        if *i < *size {
-            return true;
-        }
-        *i = 0;
-    }
-    false
-}
-
 /// One entry of a config.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Payload {
     /// Raw bytes seen as a tensor.
     Tensor(StoredTensor),
@@ -223,7 +185,7 @@ pub enum Payload {
 }
 
 /// All payloads of one config, by fully qualified name, in the file's order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Payloads {
     /// By fully qualified name.
     pub entries: IndexMap<String, Payload>,
@@ -236,19 +198,14 @@ impl Payloads {
     /// # Errors
     /// [`PayloadError`] for every number that does not fit the files.
     pub fn read(archive: &Archive, config_entry: &str) -> Result<Payloads, PayloadError> {
-        let folder = config_entry
-            .rsplit_once('/')
-            .map_or("", |(folder, _)| folder);
+        let folder = config_entry.rsplit_once('/').map_or("", |(folder, _)| folder);
         let json = archive.read_json(config_entry)?;
         let config: schema::PayloadConfig = schema::from_json(config_entry, &json)?;
         let mut storages: IndexMap<String, Arc<Storage>> = IndexMap::new();
         let mut entries = IndexMap::new();
         for (fqn, meta) in config.config {
             if meta.path_name.contains('/') || meta.path_name.is_empty() {
-                return Err(PayloadError::BadPath {
-                    fqn,
-                    path: meta.path_name,
-                });
+                return Err(PayloadError::BadPath { fqn, path: meta.path_name });
             }
             let path = format!("{folder}/{}", meta.path_name);
             let storage = match storages.get(&path) {
@@ -257,19 +214,13 @@ impl Payloads {
                     if !archive.contains(&path) {
                         return Err(PayloadError::MissingFile { fqn, path });
                     }
-                    let storage = Arc::new(Storage {
-                        path: path.clone(),
-                        bytes: archive.read(&path)?,
-                    });
+                    let storage = Arc::new(Storage { path: path.clone(), bytes: archive.read(&path)? });
                     storages.insert(path, storage.clone());
                     storage
                 }
             };
             let payload = if meta.use_pickle {
-                Payload::Pickled {
-                    bytes: storage.bytes.clone(),
-                    meta,
-                }
+                Payload::Pickled { bytes: storage.bytes.clone(), meta }
             } else {
                 match &meta.tensor_meta {
                     Some(tensor) => Payload::Tensor(view(&fqn, tensor, meta.is_param, storage)?),
@@ -289,96 +240,49 @@ impl Payloads {
         match self.entries.get(fqn) {
             None => Ok(None),
             Some(Payload::Tensor(tensor)) => Ok(Some(tensor)),
-            Some(Payload::Pickled { .. }) => Err(PayloadError::Pickled {
-                fqn: fqn.to_owned(),
-            }),
+            Some(Payload::Pickled { .. }) => Err(PayloadError::Pickled { fqn: fqn.to_owned() }),
         }
     }
 }
 
 /// Checks a tensor's numbers against its storage.
-fn view(
-    fqn: &str,
-    meta: &TensorMeta,
-    is_param: bool,
-    storage: Arc<Storage>,
-) -> Result<StoredTensor, PayloadError> {
-    let unsupported = |what: String| PayloadError::Unsupported {
-        fqn: fqn.to_owned(),
-        what,
-    };
-    let bad = |field, reason: String| PayloadError::BadNumber {
-        fqn: fqn.to_owned(),
-        field,
-        reason,
-    };
-    let element_size = meta
-        .dtype
-        .element_size()
-        .ok_or_else(|| unsupported(format!("dtype {:?}", meta.dtype)))?;
+fn view(fqn: &str, meta: &TensorMeta, is_param: bool, storage: Arc<Storage>) -> Result<StoredTensor, PayloadError> {
+    let unsupported = |what: String| PayloadError::Unsupported { fqn: fqn.to_owned(), what };
+    let bad = |field, reason: String| PayloadError::BadNumber { fqn: fqn.to_owned(), field, reason };
+    let element_size = meta.dtype.element_size().ok_or_else(|| unsupported(format!("dtype {:?}", meta.dtype)))?;
     if meta.layout != Layout::Strided {
         return Err(unsupported(format!("layout {:?}", meta.layout)));
     }
     if meta.sizes.len() > limits::MAX_RANK {
         return Err(bad(
             "sizes",
-            format!(
-                "has {} dimensions; at most {} are read",
-                meta.sizes.len(),
-                limits::MAX_RANK
-            ),
+            format!("has {} dimensions; at most {} are read", meta.sizes.len(), limits::MAX_RANK),
         ));
     }
     if meta.sizes.len() != meta.strides.len() {
-        return Err(bad(
-            "strides",
-            format!(
-                "has {} entries for {} sizes",
-                meta.strides.len(),
-                meta.sizes.len()
-            ),
-        ));
+        return Err(bad("strides", format!("has {} entries for {} sizes", meta.strides.len(), meta.sizes.len())));
     }
     let number = |field, value: &SymInt| match value {
-        SymInt::AsInt(value) => u64::try_from(*value)
-            .map_err(|_| bad(field, format!("holds {value}, which is negative"))),
-        SymInt::AsExpr(expr) => Err(bad(
-            field,
-            format!(
-                "holds the symbolic expression {}; stored tensors have known sizes",
-                expr.expr_str
-            ),
-        )),
+        SymInt::AsInt(value) => {
+            u64::try_from(*value).map_err(|_| bad(field, format!("holds {value}, which is negative")))
+        }
+        SymInt::AsExpr(expr) => {
+            Err(bad(field, format!("holds the symbolic expression {}; stored tensors have known sizes", expr.expr_str)))
+        }
     };
-    let sizes = meta
-        .sizes
-        .iter()
-        .map(|size| number("sizes", size))
-        .collect::<Result<Vec<_>, _>>()?;
-    let strides = meta
-        .strides
-        .iter()
-        .map(|stride| number("strides", stride))
-        .collect::<Result<Vec<_>, _>>()?;
+    let sizes = meta.sizes.iter().map(|size| number("sizes", size)).collect::<Result<Vec<_>, _>>()?;
+    let strides = meta.strides.iter().map(|stride| number("strides", stride)).collect::<Result<Vec<_>, _>>()?;
     let offset = number("storage_offset", &meta.storage_offset)?;
 
     // A zero makes the tensor empty however large the other sizes are; their product must still be a number,
     // because PyTorch computes it in some order.
-    let nonzero_product = sizes
-        .iter()
-        .filter(|&&size| size != 0)
-        .try_fold(1u64, |product, &size| product.checked_mul(size));
+    let nonzero_product =
+        sizes.iter().filter(|&&size| size != 0).try_fold(1u64, |product, &size| product.checked_mul(size));
     let bytes = nonzero_product
         .and_then(|numel| numel.checked_mul(element_size))
         .filter(|&bytes| bytes <= limits::MAX_TENSOR_BYTES);
     if bytes.is_none() {
-        return Err(bad(
-            "sizes",
-            format!(
-                "{sizes:?} make more than {} bytes",
-                limits::MAX_TENSOR_BYTES
-            ),
-        ));
+        return Err(bad("sizes", format!("{sizes:?} make more than {} bytes", limits::MAX_TENSOR_BYTES)));
     }
     if !sizes.contains(&0) {
         // Sums of at most 64 products of two u64 do not fit u128 in general; saturating says "too large" rightly.
@@ -387,9 +291,7 @@ fn view(
             .zip(&strides)
             .map(|(&size, &stride)| u128::from(size - 1).saturating_mul(u128::from(stride)))
             .fold(u128::from(offset), u128::saturating_add);
-        let needed = last
-            .saturating_add(1)
-            .saturating_mul(u128::from(element_size));
+        let needed = last.saturating_add(1).saturating_mul(u128::from(element_size));
         if needed > storage.bytes.len() as u128 {
             return Err(PayloadError::OutOfBounds {
                 fqn: fqn.to_owned(),

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use indexmap::IndexMap;
 
-use crate::archive::{Archive, ArchiveError, Bytes};
+use pt2c_ir::Bytes;
+
+use crate::archive::{Archive, ArchiveError};
 use crate::payload::{PayloadError, Payloads};
 use crate::pytree::TreeSpec;
-use crate::schema::{
-    self, Graph, GraphSignature, InputSpec, ModuleCallEntry, RangeConstraint, SchemaError,
-};
+use crate::schema::{self, Graph, GraphSignature, InputSpec, ModuleCallEntry, RangeConstraint, SchemaError};
 
 /// Why a program cannot be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -34,8 +34,10 @@ pub enum LoadError {
 }
 
 /// A program with its weights: what `torch.export.load` returns.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct ExportedProgram {
+    /// Name of the archive's root folder: the base name of the file that was saved, `archive` for a buffer.
+    pub archive_name: String,
     /// `model` unless several programs were packaged together.
     pub model_name: String,
     /// The JSON document: graph, signature, module calls, constraints.
@@ -67,10 +69,7 @@ impl ExportedProgram {
     ///
     /// # Errors
     /// As [`ExportedProgram::open`].
-    pub fn from_archive(
-        archive: &Archive,
-        name: Option<&str>,
-    ) -> Result<ExportedProgram, LoadError> {
+    pub fn from_archive(archive: &Archive, name: Option<&str>) -> Result<ExportedProgram, LoadError> {
         let model_name = choose_model(archive, name)?;
         let document = format!("models/{model_name}.json");
         let json = archive.read_json(&document)?;
@@ -79,20 +78,10 @@ impl ExportedProgram {
         module.signature.check(&document, &module.graph)?;
 
         let (in_spec, out_spec) = specs(&document, &program)?;
-        let state_dict = Payloads::read(
-            archive,
-            &format!("data/weights/{model_name}_weights_config.json"),
-        )?;
-        let constants = Payloads::read(
-            archive,
-            &format!("data/constants/{model_name}_constants_config.json"),
-        )?;
+        let state_dict = Payloads::read(archive, &format!("data/weights/{model_name}_weights_config.json"))?;
+        let constants = Payloads::read(archive, &format!("data/constants/{model_name}_constants_config.json"))?;
         let sample = format!("data/sample_inputs/{model_name}.pt");
-        let example_inputs = if archive.contains(&sample) {
-            archive.read(&sample)?
-        } else {
-            Bytes::from(Vec::new())
-        };
+        let example_inputs = if archive.contains(&sample) { archive.read(&sample)? } else { Bytes::new(Vec::new()) };
         let mut extra_files = IndexMap::new();
         for entry in archive.names() {
             if let Some(name) = entry.strip_prefix("extra/") {
@@ -100,6 +89,7 @@ impl ExportedProgram {
             }
         }
         let program = ExportedProgram {
+            archive_name: archive.root().to_owned(),
             model_name,
             program,
             state_dict,
@@ -175,10 +165,7 @@ impl ExportedProgram {
             let Some(fqn) = spec.target() else { continue };
             let has = |payloads: &Payloads| payloads.entries.contains_key(fqn);
             if !has(&self.state_dict) && !has(&self.constants) {
-                return Err(PayloadError::MissingTensor {
-                    kind,
-                    fqn: fqn.to_owned(),
-                });
+                return Err(PayloadError::MissingTensor { kind, fqn: fqn.to_owned() });
             }
         }
         Ok(())
@@ -208,10 +195,7 @@ fn choose_model(archive: &Archive, name: Option<&str>) -> Result<String, LoadErr
 }
 
 /// The pytrees of inputs and outputs, checked against the signature's leaves.
-fn specs(
-    document: &str,
-    program: &schema::ExportedProgram,
-) -> Result<(TreeSpec, TreeSpec), SchemaError> {
+fn specs(document: &str, program: &schema::ExportedProgram) -> Result<(TreeSpec, TreeSpec), SchemaError> {
     let module = &program.graph_module;
     let signature = module
         .module_call_graph
@@ -227,37 +211,17 @@ fn specs(
         })?;
     let parse = |what: &str, text: &str, leaves: usize| {
         let path = format!("graph_module.module_call_graph[0].signature.{what}");
-        let spec = TreeSpec::parse(
-            &format!("{document}: {path}"),
-            text,
-            &module.treespec_namedtuple_fields,
-        )?;
+        let spec = TreeSpec::parse(&format!("{document}: {path}"), text, &module.treespec_namedtuple_fields)?;
         if spec.leaf_count() == leaves {
             return Ok(spec);
         }
         Err(SchemaError::value(
             document,
             path,
-            format!(
-                "{} leaves for {leaves} specs of the signature",
-                spec.leaf_count()
-            ),
+            format!("{} leaves for {leaves} specs of the signature", spec.leaf_count()),
         ))
     };
-    let inputs = module
-        .signature
-        .input_specs
-        .iter()
-        .filter(|s| s.is_leaf())
-        .count();
-    let outputs = module
-        .signature
-        .output_specs
-        .iter()
-        .filter(|s| s.is_leaf())
-        .count();
-    Ok((
-        parse("in_spec", &signature.in_spec, inputs)?,
-        parse("out_spec", &signature.out_spec, outputs)?,
-    ))
+    let inputs = module.signature.input_specs.iter().filter(|s| s.is_leaf()).count();
+    let outputs = module.signature.output_specs.iter().filter(|s| s.is_leaf()).count();
+    Ok((parse("in_spec", &signature.in_spec, inputs)?, parse("out_spec", &signature.out_spec, outputs)?))
 }

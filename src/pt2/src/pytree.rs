@@ -97,10 +97,7 @@ struct RawSpec {
 impl TreeSpec {
     /// A single leaf.
     pub fn leaf() -> TreeSpec {
-        TreeSpec {
-            kind: TreeKind::Leaf,
-            children: Vec::new(),
-        }
+        TreeSpec { kind: TreeKind::Leaf, children: Vec::new() }
     }
 
     /// Reads `[1, SPEC]`. `what` names the document in errors; `named_tuples` is the program's table of fields.
@@ -164,21 +161,16 @@ impl TreeSpec {
                 Some(other) => PathStep::Key(other.to_string()),
                 None => PathStep::Index(index),
             },
-            TreeKind::NamedTuple { fields, .. } | TreeKind::Opaque { fields, .. } => {
-                match fields.get(index) {
-                    Some(name) => PathStep::Attr(name.clone()),
-                    None => PathStep::Index(index),
-                }
-            }
+            TreeKind::NamedTuple { fields, .. } | TreeKind::Opaque { fields, .. } => match fields.get(index) {
+                Some(name) => PathStep::Attr(name.clone()),
+                None => PathStep::Index(index),
+            },
         }
     }
 
     /// Names of the flat outputs, such as `output`, `output[0]`, `output.logits`.
     pub fn output_names(&self) -> Vec<String> {
-        self.leaf_paths()
-            .iter()
-            .map(|path| render("output", path))
-            .collect()
+        self.leaf_paths().iter().map(|path| render("output", path)).collect()
     }
 
     /// Names of the flat inputs in the caller's words, such as `x` or `inputs["a"][0]`. The tree of inputs is
@@ -187,12 +179,10 @@ impl TreeSpec {
         self.leaf_paths()
             .iter()
             .map(|path| match path.as_slice() {
-                [PathStep::Index(0), PathStep::Index(index), rest @ ..] => {
-                    match arg_names.get(*index) {
-                        Some(name) => render(name, rest),
-                        None => render("args", path.get(1..).unwrap_or(&[])),
-                    }
-                }
+                [PathStep::Index(0), PathStep::Index(index), rest @ ..] => match arg_names.get(*index) {
+                    Some(name) => render(name, rest),
+                    None => render("args", path.get(1..).unwrap_or(&[])),
+                },
                 [PathStep::Index(1), PathStep::Key(name), rest @ ..] => render(name, rest),
                 other => render("input", other),
             })
@@ -215,19 +205,11 @@ fn build(
     budget: &mut usize,
 ) -> Result<TreeSpec, SchemaError> {
     let Some(left) = budget.checked_sub(1) else {
-        return Err(SchemaError::value(
-            what,
-            "[1]",
-            format!("more than {} pytree nodes", limits::MAX_TREE_NODES),
-        ));
+        return Err(SchemaError::value(what, "[1]", format!("more than {} pytree nodes", limits::MAX_TREE_NODES)));
     };
     *budget = left;
     if depth > limits::MAX_TREE_DEPTH {
-        return Err(SchemaError::value(
-            what,
-            "[1]",
-            format!("pytree nested deeper than {}", limits::MAX_TREE_DEPTH),
-        ));
+        return Err(SchemaError::value(what, "[1]", format!("pytree nested deeper than {}", limits::MAX_TREE_DEPTH)));
     }
     let count = spec.children_spec.len();
     let kind = match spec.kind {
@@ -273,17 +255,10 @@ fn node_kind(
                 return Err(SchemaError::value(
                     what,
                     "[1]",
-                    format!(
-                        "a {type_name} has {} keys for {children} children",
-                        keys.len()
-                    ),
+                    format!("a {type_name} has {} keys for {children} children", keys.len()),
                 ));
             }
-            TreeKind::Dict {
-                type_name,
-                keys,
-                context: raw_context,
-            }
+            TreeKind::Dict { type_name, keys, context: raw_context }
         }
         "collections.namedtuple" => {
             let name = match &context {
@@ -295,27 +270,15 @@ fn node_kind(
                 .map(|def| def.field_names.clone())
                 .filter(|fields| fields.len() == children)
                 .unwrap_or_default();
-            TreeKind::NamedTuple {
-                type_name: name,
-                fields,
-                context: raw_context,
-            }
+            TreeKind::NamedTuple { type_name: name, fields, context: raw_context }
         }
         _ => {
             if let Some(def) = named_tuples.get(&type_name)
                 && def.field_names.len() == children
             {
-                return Ok(TreeKind::NamedTuple {
-                    fields: def.field_names.clone(),
-                    type_name,
-                    context: raw_context,
-                });
+                return Ok(TreeKind::NamedTuple { fields: def.field_names.clone(), type_name, context: raw_context });
             }
-            TreeKind::Opaque {
-                fields: field_names(&context, children),
-                type_name,
-                context: raw_context,
-            }
+            TreeKind::Opaque { fields: field_names(&context, children), type_name, context: raw_context }
         }
     })
 }
@@ -324,14 +287,9 @@ fn node_kind(
 /// `[[names], [names that are None]]` (dataclasses).
 fn field_names(context: &Value, children: usize) -> Vec<String> {
     let names = |value: &Value| -> Option<Vec<String>> {
-        let names: Vec<String> = value
-            .as_array()?
-            .iter()
-            .map(|name| name.as_str().map(str::to_owned))
-            .collect::<Option<_>>()?;
+        let names: Vec<String> =
+            value.as_array()?.iter().map(|name| name.as_str().map(str::to_owned)).collect::<Option<_>>()?;
         (names.len() == children).then_some(names)
     };
-    names(context)
-        .or_else(|| names(context.as_array()?.first()?))
-        .unwrap_or_default()
+    names(context).or_else(|| names(context.as_array()?.first()?)).unwrap_or_default()
 }

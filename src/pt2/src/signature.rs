@@ -1,8 +1,6 @@
 //! What the flat inputs and outputs of the graph are, in PyTorch's terms (`torch.export.graph_signature`).
 
-use crate::schema::{
-    Argument, CustomObjArgument, Graph, GraphSignature, InputSpec, OutputSpec, SchemaError,
-};
+use crate::schema::{Argument, CustomObjArgument, Graph, GraphSignature, InputSpec, OutputSpec, SchemaError};
 
 impl InputSpec {
     /// The value's name in the graph; the argument's name for a constant.
@@ -97,9 +95,7 @@ impl GraphSignature {
     /// Value names and input names of the user inputs that the program reports as mutated.
     pub fn user_inputs_to_mutate(&self) -> impl Iterator<Item = (&str, &str)> {
         self.output_specs.iter().filter_map(|spec| match spec {
-            OutputSpec::UserInputMutation(i) => {
-                Some((i.arg.name.as_str(), i.user_input_name.as_str()))
-            }
+            OutputSpec::UserInputMutation(i) => Some((i.arg.name.as_str(), i.user_input_name.as_str())),
             _ => None,
         })
     }

@@ -37,44 +37,26 @@ fn wrong_types_are_located() {
     let set = |pointer: String, value: Value| {
         move |program: &mut Value| *program.pointer_mut(&pointer).expect("there") = value
     };
-    let (path, reason) = wrong_value(set(
-        format!("{node}/inputs/1/arg"),
-        json!({"as_int": "NaN"}),
-    ));
+    let (path, reason) = wrong_value(set(format!("{node}/inputs/1/arg"), json!({"as_int": "NaN"})));
     assert_eq!(path, "graph_module.graph.nodes[0].inputs[1].arg.as_int");
     assert!(reason.contains("NaN"), "{reason}");
 
     let (path, _) = wrong_value(set(format!("{node}/inputs/1/arg"), json!({"as_int": 1.5})));
     assert_eq!(path, "graph_module.graph.nodes[0].inputs[1].arg.as_int");
 
-    let (path, reason) = wrong_value(set(
-        format!("{node}/inputs/1/arg"),
-        json!({"as_quaternion": 1}),
-    ));
-    assert_eq!(
-        path,
-        "graph_module.graph.nodes[0].inputs[1].arg"
-    );
+    let (path, reason) = wrong_value(set(format!("{node}/inputs/1/arg"), json!({"as_quaternion": 1})));
+    assert_eq!(path, "graph_module.graph.nodes[0].inputs[1].arg");
     assert!(reason.contains("as_quaternion"), "{reason}");
 
-    let (path, reason) = wrong_value(set(
-        format!("{node}/inputs/1/arg"),
-        json!({"as_float": "big"}),
-    ));
+    let (path, reason) = wrong_value(set(format!("{node}/inputs/1/arg"), json!({"as_float": "big"})));
     assert_eq!(path, "graph_module.graph.nodes[0].inputs[1].arg.as_float");
     assert!(reason.contains("not a float"), "{reason}");
 
-    let (path, reason) = wrong_value(set(
-        "/graph_module/graph/tensor_values/x/dtype".into(),
-        json!(99),
-    ));
+    let (path, reason) = wrong_value(set("/graph_module/graph/tensor_values/x/dtype".into(), json!(99)));
     assert_eq!(path, "graph_module.graph.tensor_values.x.dtype");
     assert!(reason.contains("ScalarType number 99"), "{reason}");
 
-    let (path, _) = wrong_value(set(
-        "/graph_module/graph/tensor_values/x/sizes/1".into(),
-        json!({"as_int": null}),
-    ));
+    let (path, _) = wrong_value(set("/graph_module/graph/tensor_values/x/sizes/1".into(), json!({"as_int": null})));
     assert_eq!(path, "graph_module.graph.tensor_values.x.sizes[1].as_int");
 }
 
@@ -94,9 +76,7 @@ fn integers_beyond_64_bits_are_located() {
 
 #[test]
 fn a_literal_nan_is_no_json() {
-    let text = program()
-        .to_string()
-        .replacen("\"major\":8", "\"major\":NaN", 1);
+    let text = program().to_string().replacen("\"major\":8", "\"major\":NaN", 1);
     let error = schema_error(Entries::sample().with("models/model.json", text));
     assert!(matches!(error, SchemaError::Syntax { .. }), "{error:?}");
 }
@@ -105,50 +85,34 @@ fn a_literal_nan_is_no_json() {
 fn deep_nesting_is_refused() {
     let deep = "[".repeat(100_000);
     let error = schema_error(Entries::sample().with("models/model.json", deep));
-    assert!(
-        matches!(&error, SchemaError::Syntax { reason, .. } if reason.contains("recursion")),
-        "{error:?}"
-    );
+    assert!(matches!(&error, SchemaError::Syntax { reason, .. } if reason.contains("recursion")), "{error:?}");
 
     let mut spec = json!({"type": null, "context": null, "children_spec": []});
     for _ in 0..80 {
         spec = json!({"type": "builtins.list", "context": "null", "children_spec": [spec]});
     }
     let error = schema_error(Entries::sample().edit_program(|p| {
-        p["graph_module"]["module_call_graph"][0]["signature"]["out_spec"] =
-            json!(json!([1, spec]).to_string());
+        p["graph_module"]["module_call_graph"][0]["signature"]["out_spec"] = json!(json!([1, spec]).to_string());
     }));
     assert!(error.to_string().contains("out_spec"), "{error}");
 }
 
 #[test]
 fn a_repeated_key_is_refused() {
-    let text = String::from_utf8(text(
-        &json!({"config": {"w": payload("weight_0", &[2, 3], &[3, 1], 0)}}),
-    ))
-    .expect("UTF-8");
-    let twice = text.replacen(
-        "{\"w\"",
-        &format!("{{\"w\":{},\"w\"", payload("weight_0", &[1], &[1], 0)),
-        1,
-    );
-    let error =
-        schema_error(Entries::sample().with("data/weights/model_weights_config.json", twice));
+    let text =
+        String::from_utf8(text(&json!({"config": {"w": payload("weight_0", &[2, 3], &[3, 1], 0)}}))).expect("UTF-8");
+    let twice = text.replacen("{\"w\"", &format!("{{\"w\":{},\"w\"", payload("weight_0", &[1], &[1], 0)), 1);
+    let error = schema_error(Entries::sample().with("data/weights/model_weights_config.json", twice));
     assert!(error.to_string().contains("occurs twice"), "{error}");
 }
 
 #[test]
 fn other_schema_versions_are_refused() {
-    for (version, expected) in [
-        (json!({"major": 7, "minor": 3}), "7.3"),
-        (json!({"major": 9, "minor": 0}), "9.0"),
-        (json!(2), "2"),
-    ] {
+    for (version, expected) in
+        [(json!({"major": 7, "minor": 3}), "7.3"), (json!({"major": 9, "minor": 0}), "9.0"), (json!(2), "2")]
+    {
         let error = schema_error(Entries::sample().edit_program(|p| p["schema_version"] = version));
-        assert!(
-            matches!(&error, SchemaError::Version { found, .. } if found == expected),
-            "{error:?}"
-        );
+        assert!(matches!(&error, SchemaError::Version { found, .. } if found == expected), "{error:?}");
     }
 }
 
@@ -174,25 +138,18 @@ fn unknown_fields_and_missing_optional_ones_are_no_errors() {
 #[test]
 fn a_signature_that_does_not_fit_is_located() {
     let (path, _) = wrong_value(|p| {
-        p["graph_module"]["signature"]["input_specs"]
-            .as_array_mut()
-            .expect("array")
-            .pop();
+        p["graph_module"]["signature"]["input_specs"].as_array_mut().expect("array").pop();
     });
     assert_eq!(path, "graph_module.signature.input_specs");
     let (path, _) = wrong_value(|p| {
-        p["graph_module"]["signature"]["output_specs"][0]["user_output"]["arg"]["as_tensor"]["name"] =
-            json!("nobody");
+        p["graph_module"]["signature"]["output_specs"][0]["user_output"]["arg"]["as_tensor"]["name"] = json!("nobody");
     });
     assert_eq!(path, "graph_module.signature.output_specs[0]");
     let (path, reason) = wrong_value(|p| {
         p["graph_module"]["module_call_graph"][0]["signature"]["out_spec"] =
             json!(r#"[1, {"type": "builtins.tuple", "context": "null", "children_spec": []}]"#);
     });
-    assert!(
-        path.ends_with("out_spec") && reason.contains("0 leaves"),
-        "{path}: {reason}"
-    );
+    assert!(path.ends_with("out_spec") && reason.contains("0 leaves"), "{path}: {reason}");
 }
 
 #[test]
@@ -205,14 +162,9 @@ fn weights_beyond_their_file_are_refused() {
         (vec![2], vec![i64::MAX], 0),
         (vec![3; 60], vec![0; 60], 0),
     ] {
-        let error = payload_error(
-            Entries::sample().with_weight(payload("weight_0", &sizes, &strides, offset)),
-        );
+        let error = payload_error(Entries::sample().with_weight(payload("weight_0", &sizes, &strides, offset)));
         assert!(
-            matches!(
-                error,
-                PayloadError::OutOfBounds { .. } | PayloadError::BadNumber { field: "sizes", .. }
-            ),
+            matches!(error, PayloadError::OutOfBounds { .. } | PayloadError::BadNumber { field: "sizes", .. }),
             "{error:?}"
         );
     }
@@ -226,29 +178,17 @@ fn numbers_that_make_no_tensor_are_refused() {
         (payload("weight_0", &[2, 3], &[3, 1], -1), "storage_offset"),
         (payload("weight_0", &[2, 3], &[3], 0), "strides"),
         (payload("weight_0", &[1; 65], &[1; 65], 0), "sizes"),
-        (
-            payload("weight_0", &[i64::MAX, i64::MAX], &[0, 0], 0),
-            "sizes",
-        ),
-        (
-            payload("weight_0", &[0, i64::MAX, i64::MAX], &[0, 0, 0], 0),
-            "sizes",
-        ),
+        (payload("weight_0", &[i64::MAX, i64::MAX], &[0, 0], 0), "sizes"),
+        (payload("weight_0", &[0, i64::MAX, i64::MAX], &[0, 0, 0], 0), "sizes"),
     ];
     for (meta, wanted) in cases {
         let error = payload_error(Entries::sample().with_weight(meta));
-        assert!(
-            matches!(&error, PayloadError::BadNumber { field, .. } if *field == wanted),
-            "{error:?}"
-        );
+        assert!(matches!(&error, PayloadError::BadNumber { field, .. } if *field == wanted), "{error:?}");
     }
     let mut symbolic = payload("weight_0", &[2, 3], &[3, 1], 0);
     symbolic["tensor_meta"]["sizes"][0] = json!({"as_expr": {"expr_str": "s0", "hint": null}});
     let error = payload_error(Entries::sample().with_weight(symbolic));
-    assert!(matches!(
-        error,
-        PayloadError::BadNumber { field: "sizes", .. }
-    ));
+    assert!(matches!(error, PayloadError::BadNumber { field: "sizes", .. }));
 }
 
 #[test]
@@ -258,41 +198,21 @@ fn payloads_without_meaning_are_refused() {
         meta[key] = value;
         Entries::sample().with_weight(meta)
     };
-    assert!(matches!(
-        payload_error(edit("tensor_meta", Value::Null)),
-        PayloadError::NoMeta { .. }
-    ));
-    assert!(matches!(
-        payload_error(edit("path_name", json!("../models/model.json"))),
-        PayloadError::BadPath { .. }
-    ));
-    assert!(matches!(
-        payload_error(edit("path_name", json!("weight_7"))),
-        PayloadError::MissingFile { .. }
-    ));
+    assert!(matches!(payload_error(edit("tensor_meta", Value::Null)), PayloadError::NoMeta { .. }));
+    assert!(matches!(payload_error(edit("path_name", json!("../models/model.json"))), PayloadError::BadPath { .. }));
+    assert!(matches!(payload_error(edit("path_name", json!("weight_7"))), PayloadError::MissingFile { .. }));
 
     let mut sparse = payload("weight_0", &[2, 3], &[3, 1], 0);
     sparse["tensor_meta"]["layout"] = json!(1);
-    assert!(matches!(
-        payload_error(Entries::sample().with_weight(sparse)),
-        PayloadError::Unsupported { .. }
-    ));
+    assert!(matches!(payload_error(Entries::sample().with_weight(sparse)), PayloadError::Unsupported { .. }));
     let mut unknown = payload("weight_0", &[2, 3], &[3, 1], 0);
     unknown["tensor_meta"]["dtype"] = json!(0);
-    assert!(matches!(
-        payload_error(Entries::sample().with_weight(unknown)),
-        PayloadError::Unsupported { .. }
-    ));
+    assert!(matches!(payload_error(Entries::sample().with_weight(unknown)), PayloadError::Unsupported { .. }));
 
     // A pickle is kept, and refused when its tensor is asked for.
     let program = edit("use_pickle", json!(true)).load().expect("kept");
     assert!(matches!(program.tensor("w"), Err(PayloadError::Pickled { fqn }) if fqn == "w"));
 
-    let empty = Entries::sample().with(
-        "data/weights/model_weights_config.json",
-        text(&json!({"config": {}})),
-    );
-    assert!(
-        matches!(payload_error(empty), PayloadError::MissingTensor { kind: "parameter", fqn } if fqn == "w")
-    );
+    let empty = Entries::sample().with("data/weights/model_weights_config.json", text(&json!({"config": {}})));
+    assert!(matches!(payload_error(empty), PayloadError::MissingTensor { kind: "parameter", fqn } if fqn == "w"));
 }

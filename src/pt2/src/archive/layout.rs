@@ -54,11 +54,7 @@ impl Layout {
 
     /// Recognises a file that is not a zip by its first bytes.
     pub(super) fn of_plain_file(bytes: &[u8]) -> Layout {
-        let at = |offset: usize, magic: &[u8]| {
-            bytes
-                .get(offset..)
-                .is_some_and(|rest| rest.starts_with(magic))
-        };
+        let at = |offset: usize, magic: &[u8]| bytes.get(offset..).is_some_and(|rest| rest.starts_with(magic));
         if bytes.is_empty() {
             return Layout::Other("an empty file");
         }
@@ -67,11 +63,7 @@ impl Layout {
             return Layout::ExecuTorch;
         }
         let known: [(usize, &[u8], &str); 14] = [
-            (
-                0,
-                b"version https://git-lfs",
-                "a Git LFS pointer: the real file was not downloaded (run git lfs pull)",
-            ),
+            (0, b"version https://git-lfs", "a Git LFS pointer: the real file was not downloaded (run git lfs pull)"),
             (0, b"<!DOCTYPE", "an HTML page (a failed download?)"),
             (0, b"<html", "an HTML page (a failed download?)"),
             (0, b"\x7fELF", "an ELF library or program"),
@@ -95,9 +87,7 @@ impl Layout {
             return Layout::Other("a tar archive");
         }
         if at(0, b"PK\x03\x04") {
-            return Layout::Other(
-                "a zip archive that is cut off or damaged (its directory is missing)",
-            );
+            return Layout::Other("a zip archive that is cut off or damaged (its directory is missing)");
         }
         Layout::Other("a file of unknown format (not a zip archive)")
     }
@@ -113,23 +103,16 @@ impl Layout {
         if any(&|name| name == "serialized_exported_program.json") {
             return Layout::FlatExport;
         }
-        let has_program = names
-            .clone()
-            .map(below)
-            .any(|name| name.starts_with("models/") && name.ends_with(".json"));
+        let has_program = names.clone().map(below).any(|name| name.starts_with("models/") && name.ends_with(".json"));
         if has_program {
             let pickled = names.clone().map(below).any(|name| {
-                (name.starts_with("data/weights/") || name.starts_with("data/constants/"))
-                    && name.ends_with(".pt")
+                (name.starts_with("data/weights/") || name.starts_with("data/constants/")) && name.ends_with(".pt")
             });
-            let raw = names.clone().map(below).any(|name| {
-                name.starts_with("data/weights/") && name.ends_with("_weights_config.json")
-            });
-            return if pickled && !raw {
-                Layout::Pt2PickledWeights
-            } else {
-                Layout::Pt2
-            };
+            let raw = names
+                .clone()
+                .map(below)
+                .any(|name| name.starts_with("data/weights/") && name.ends_with("_weights_config.json"));
+            return if pickled && !raw { Layout::Pt2PickledWeights } else { Layout::Pt2 };
         }
         if starts_below("data/aotinductor/") {
             return Layout::AotInductor;

@@ -16,8 +16,9 @@ use std::path::Path;
 use indexmap::IndexMap;
 use zip::{CompressionMethod, ZipArchive};
 
-pub use bytes::Bytes;
+pub use bytes::map_file;
 pub use layout::Layout;
+use pt2c_ir::Bytes;
 
 use crate::limits;
 
@@ -40,10 +41,7 @@ pub enum ArchiveError {
         reason: String,
     },
     /// More entries than [`limits::MAX_ENTRIES`].
-    #[error(
-        "the zip directory lists {count} entries; at most {} are read",
-        limits::MAX_ENTRIES
-    )]
+    #[error("the zip directory lists {count} entries; at most {} are read", limits::MAX_ENTRIES)]
     TooManyEntries {
         /// How many it lists.
         count: u64,
@@ -61,9 +59,7 @@ pub enum ArchiveError {
         name: String,
     },
     /// Entries below more than one root folder.
-    #[error(
-        "the archive has two root folders, {first:?} and {second:?}; torch.export.save writes one"
-    )]
+    #[error("the archive has two root folders, {first:?} and {second:?}; torch.export.save writes one")]
     TwoRoots {
         /// The first entry's.
         first: String,
@@ -107,9 +103,7 @@ pub enum ArchiveError {
         name: String,
     },
     /// An entry's bytes do not have the checksum that the directory states: the file is damaged.
-    #[error(
-        "entry {name:?} is damaged (its checksum is {found:08x}, the directory says {expected:08x})"
-    )]
+    #[error("entry {name:?} is damaged (its checksum is {found:08x}, the directory says {expected:08x})")]
     Checksum {
         /// The entry.
         name: String,
@@ -140,6 +134,16 @@ pub enum ArchiveError {
     },
 }
 
+/// The file as the `zip` crate reads it.
+#[derive(Clone, Debug)]
+struct Source(Bytes);
+
+impl AsRef<[u8]> for Source {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// One entry of the zip directory.
 #[derive(Clone, Debug)]
 struct Entry {
@@ -157,7 +161,7 @@ struct Entry {
 #[derive(Debug)]
 pub struct Archive {
     file: Bytes,
-    zip: ZipArchive<Cursor<Bytes>>,
+    zip: ZipArchive<Cursor<Source>>,
     root: String,
     /// Entries by their names below the root folder, in directory order.
     entries: IndexMap<String, Entry>,
@@ -175,7 +179,7 @@ impl Archive {
                 layout: Layout::Other("a folder (an unpacked archive?), not a file"),
             });
         }
-        Archive::from_bytes(Bytes::map_file(path)?)
+        Archive::from_bytes(map_file(path)?)
     }
 
     /// Checks an archive that is already in memory.
@@ -183,14 +187,12 @@ impl Archive {
     /// # Errors
     /// As [`Archive::open`].
     pub fn from_bytes(file: Bytes) -> Result<Archive, ArchiveError> {
-        let mut zip = match ZipArchive::new(Cursor::new(file.clone())) {
+        let mut zip = match ZipArchive::new(Cursor::new(Source(file.clone()))) {
             Ok(zip) => zip,
             Err(error) => return Err(not_a_zip(&file, &error)),
         };
         if zip.len() > limits::MAX_ENTRIES {
-            return Err(ArchiveError::TooManyEntries {
-                count: zip.len() as u64,
-            });
+            return Err(ArchiveError::TooManyEntries { count: zip.len() as u64 });
         }
         reject_duplicates(&file, zip.central_directory_start())?;
         let listed = list_entries(&file, &mut zip)?;
@@ -205,12 +207,7 @@ impl Archive {
             .into_iter()
             .filter_map(|(name, entry)| Some((name.get(root.len() + 1..)?.to_owned(), entry)))
             .collect();
-        let archive = Archive {
-            file,
-            zip,
-            root,
-            entries,
-        };
+        let archive = Archive { file, zip, root, entries };
         archive.check_marker("archive_version", "0")?;
         archive.check_marker("archive_format", "pt2")?;
         archive.check_marker("byteorder", "little")?;
@@ -244,29 +241,18 @@ impl Archive {
     /// [`ArchiveError::Missing`], [`ArchiveError::Checksum`], [`ArchiveError::TooLarge`] and
     /// [`ArchiveError::BadEntry`].
     pub fn read(&self, name: &str) -> Result<Bytes, ArchiveError> {
-        let entry = self
-            .entries
-            .get(name)
-            .ok_or_else(|| ArchiveError::Missing {
-                name: name.to_owned(),
-            })?;
+        let entry = self.entries.get(name).ok_or_else(|| ArchiveError::Missing { name: name.to_owned() })?;
         let bytes = if entry.deflated {
             self.inflate(name, entry)?
         } else {
-            self.file
-                .slice(entry.range.clone())
-                .ok_or_else(|| ArchiveError::BadEntry {
-                    name: name.to_owned(),
-                    reason: "it does not lie inside the file".to_owned(),
-                })?
+            self.file.slice(entry.range.start, entry.range.len()).ok_or_else(|| ArchiveError::BadEntry {
+                name: name.to_owned(),
+                reason: "it does not lie inside the file".to_owned(),
+            })?
         };
         let found = crc32fast::hash(&bytes);
         if found != entry.crc32 {
-            return Err(ArchiveError::Checksum {
-                name: name.to_owned(),
-                expected: entry.crc32,
-                found,
-            });
+            return Err(ArchiveError::Checksum { name: name.to_owned(), expected: entry.crc32, found });
         }
         Ok(bytes)
     }
@@ -277,11 +263,9 @@ impl Archive {
     /// As [`Archive::read`].
     pub fn read_json(&self, name: &str) -> Result<Bytes, ArchiveError> {
         match self.size(name) {
-            Some(size) if size > limits::MAX_JSON_BYTES => Err(ArchiveError::TooLarge {
-                name: name.to_owned(),
-                size,
-                limit: limits::MAX_JSON_BYTES,
-            }),
+            Some(size) if size > limits::MAX_JSON_BYTES => {
+                Err(ArchiveError::TooLarge { name: name.to_owned(), size, limit: limits::MAX_JSON_BYTES })
+            }
             _ => self.read(name),
         }
     }
@@ -294,15 +278,10 @@ impl Archive {
                 limit: limits::MAX_INFLATED_BYTES,
             });
         }
-        let bad = |reason: String| ArchiveError::BadEntry {
-            name: name.to_owned(),
-            reason,
-        };
+        let bad = |reason: String| ArchiveError::BadEntry { name: name.to_owned(), reason };
         // The archive's clone shares the directory; only the cursor is its own.
         let mut zip = self.zip.clone();
-        let reader = zip
-            .by_index(entry.index)
-            .map_err(|error| bad(error.to_string()))?;
+        let reader = zip.by_index(entry.index).map_err(|error| bad(error.to_string()))?;
         // The buffer grows with what really comes out, not with what the directory promises.
         let mut bytes = Vec::new();
         reader
@@ -310,25 +289,15 @@ impl Archive {
             .read_to_end(&mut bytes)
             .map_err(|error| bad(format!("it cannot be inflated: {error}")))?;
         if bytes.len() as u64 != entry.size {
-            let found = if bytes.len() as u64 > entry.size {
-                "more".to_owned()
-            } else {
-                format!("{} bytes", bytes.len())
-            };
-            return Err(bad(format!(
-                "the directory says {} bytes, it inflates to {found}",
-                entry.size
-            )));
+            let found =
+                if bytes.len() as u64 > entry.size { "more".to_owned() } else { format!("{} bytes", bytes.len()) };
+            return Err(bad(format!("the directory says {} bytes, it inflates to {found}", entry.size)));
         }
-        Ok(Bytes::from(bytes))
+        Ok(Bytes::new(bytes))
     }
 
     /// Compares one of the small text entries that say how to read the rest; a missing one is no contradiction.
-    fn check_marker(
-        &self,
-        what: &'static str,
-        supported: &'static str,
-    ) -> Result<(), ArchiveError> {
+    fn check_marker(&self, what: &'static str, supported: &'static str) -> Result<(), ArchiveError> {
         if !self.contains(what) {
             return Ok(());
         }
@@ -338,30 +307,18 @@ impl Archive {
         if found == supported {
             return Ok(());
         }
-        Err(ArchiveError::Unsupported {
-            what,
-            found,
-            supported,
-        })
+        Err(ArchiveError::Unsupported { what, found, supported })
     }
 }
 
 /// Tells a damaged zip from a file of another kind.
 fn not_a_zip(file: &Bytes, error: &zip::result::ZipError) -> ArchiveError {
     let looks_like_zip = file.starts_with(b"PK\x03\x04");
-    let has_directory_end = file
-        .windows(4)
-        .rev()
-        .take(1 << 17)
-        .any(|w| w == b"PK\x05\x06");
+    let has_directory_end = file.windows(4).rev().take(1 << 17).any(|w| w == b"PK\x05\x06");
     if looks_like_zip && has_directory_end {
-        return ArchiveError::Damaged {
-            reason: error.to_string(),
-        };
+        return ArchiveError::Damaged { reason: error.to_string() };
     }
-    ArchiveError::WrongLayout {
-        layout: Layout::of_plain_file(file),
-    }
+    ArchiveError::WrongLayout { layout: Layout::of_plain_file(file) }
 }
 
 /// Walks the central directory for repeated names, which the `zip` crate silently merges.
@@ -374,10 +331,7 @@ fn reject_duplicates(file: &Bytes, directory_start: u64) -> Result<(), ArchiveEr
         }
     };
     let mut seen = std::collections::BTreeSet::new();
-    let mut rest = usize::try_from(directory_start)
-        .ok()
-        .and_then(|start| file.get(start..))
-        .unwrap_or(&[]);
+    let mut rest = usize::try_from(directory_start).ok().and_then(|start| file.get(start..)).unwrap_or(&[]);
     while let Some(header) = rest.get(..HEADER) {
         if !header.starts_with(b"PK\x01\x02") {
             break;
@@ -388,14 +342,10 @@ fn reject_duplicates(file: &Bytes, directory_start: u64) -> Result<(), ArchiveEr
             break;
         };
         if !seen.insert(name) {
-            return Err(ArchiveError::DuplicateEntry {
-                name: String::from_utf8_lossy(name).into_owned(),
-            });
+            return Err(ArchiveError::DuplicateEntry { name: String::from_utf8_lossy(name).into_owned() });
         }
         if seen.len() > limits::MAX_ENTRIES {
-            return Err(ArchiveError::TooManyEntries {
-                count: seen.len() as u64,
-            });
+            return Err(ArchiveError::TooManyEntries { count: seen.len() as u64 });
         }
         rest = rest.get(HEADER + name_len + extra..).unwrap_or(&[]);
     }
@@ -403,23 +353,14 @@ fn reject_duplicates(file: &Bytes, directory_start: u64) -> Result<(), ArchiveEr
 }
 
 /// Checks every entry's name, method, offset and sizes. Folder entries are dropped.
-fn list_entries(
-    file: &Bytes,
-    zip: &mut ZipArchive<Cursor<Bytes>>,
-) -> Result<IndexMap<String, Entry>, ArchiveError> {
+fn list_entries(file: &Bytes, zip: &mut ZipArchive<Cursor<Source>>) -> Result<IndexMap<String, Entry>, ArchiveError> {
     let mut entries = IndexMap::new();
     for index in 0..zip.len() {
-        let entry = zip
-            .by_index_raw(index)
-            .map_err(|error| ArchiveError::Damaged {
-                reason: error.to_string(),
-            })?;
+        let entry = zip.by_index_raw(index).map_err(|error| ArchiveError::Damaged { reason: error.to_string() })?;
         let name = match std::str::from_utf8(entry.name_raw()) {
             Ok(name) if is_plain_path(name) => name.to_owned(),
             _ => {
-                return Err(ArchiveError::UnsafeName {
-                    name: String::from_utf8_lossy(entry.name_raw()).into_owned(),
-                });
+                return Err(ArchiveError::UnsafeName { name: String::from_utf8_lossy(entry.name_raw()).into_owned() });
             }
         };
         if name.ends_with('/') {
@@ -432,10 +373,7 @@ fn list_entries(
             CompressionMethod::Stored => false,
             CompressionMethod::Deflated => true,
             method => {
-                return Err(ArchiveError::UnsupportedCompression {
-                    name,
-                    method: method.to_string(),
-                });
+                return Err(ArchiveError::UnsupportedCompression { name, method: method.to_string() });
             }
         };
         let (size, compressed) = (entry.size(), entry.compressed_size());
@@ -447,10 +385,7 @@ fn list_entries(
         let Some(range) = range else {
             return Err(ArchiveError::BadEntry {
                 name,
-                reason: format!(
-                    "its {compressed} bytes do not lie inside the file of {} bytes",
-                    file.len()
-                ),
+                reason: format!("its {compressed} bytes do not lie inside the file of {} bytes", file.len()),
             });
         };
         if !deflated && size != compressed {
@@ -468,16 +403,7 @@ fn list_entries(
             });
         }
         let crc32 = entry.crc32();
-        entries.insert(
-            name,
-            Entry {
-                index,
-                range,
-                size,
-                deflated,
-                crc32,
-            },
-        );
+        entries.insert(name, Entry { index, range, size, deflated, crc32 });
     }
     Ok(entries)
 }
@@ -489,9 +415,7 @@ fn is_plain_path(name: &str) -> bool {
     !trimmed.is_empty()
         && name.len() <= limits::MAX_ENTRY_NAME
         && !name.chars().any(|c| c.is_control() || c == '\\')
-        && trimmed
-            .split('/')
-            .all(|part| !part.is_empty() && part != "." && part != "..")
+        && trimmed.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
 }
 
 /// Two entries with common bytes make a small file expand without bound and are never written by PyTorch.
@@ -506,10 +430,7 @@ fn reject_overlaps(entries: &IndexMap<String, Entry>) -> Result<(), ArchiveError
         if let [(first, first_name), (second, second_name)] = pair
             && second.start < first.end
         {
-            return Err(ArchiveError::Overlap {
-                first: (*first_name).to_owned(),
-                second: (*second_name).to_owned(),
-            });
+            return Err(ArchiveError::Overlap { first: (*first_name).to_owned(), second: (*second_name).to_owned() });
         }
     }
     Ok(())
@@ -524,10 +445,7 @@ fn root_of<'a>(names: impl Iterator<Item = &'a str>) -> Result<String, ArchiveEr
             None => root = Some(this),
             Some(first) if first == this => {}
             Some(first) => {
-                return Err(ArchiveError::TwoRoots {
-                    first: first.to_owned(),
-                    second: this.to_owned(),
-                });
+                return Err(ArchiveError::TwoRoots { first: first.to_owned(), second: this.to_owned() });
             }
         }
     }

@@ -60,12 +60,10 @@ impl Graph {
     /// The graphs nested directly in this one, with the index of the node they belong to.
     pub fn subgraphs(&self) -> impl Iterator<Item = (usize, &Graph)> {
         self.nodes.iter().enumerate().flat_map(|(index, node)| {
-            node.inputs
-                .iter()
-                .filter_map(move |input| match &input.arg {
-                    Argument::AsGraph(argument) => Some((index, &argument.graph)),
-                    _ => None,
-                })
+            node.inputs.iter().filter_map(move |input| match &input.arg {
+                Argument::AsGraph(argument) => Some((index, &argument.graph)),
+                _ => None,
+            })
         })
     }
 }

@@ -51,16 +51,8 @@ pub enum SchemaError {
 
 impl SchemaError {
     /// A [`SchemaError::Value`].
-    pub fn value(
-        document: impl Into<String>,
-        path: impl Into<String>,
-        reason: impl Into<String>,
-    ) -> Self {
-        SchemaError::Value {
-            document: document.into(),
-            path: path.into(),
-            reason: reason.into(),
-        }
+    pub fn value(document: impl Into<String>, path: impl Into<String>, reason: impl Into<String>) -> Self {
+        SchemaError::Value { document: document.into(), path: path.into(), reason: reason.into() }
     }
 }
 
@@ -76,9 +68,7 @@ pub fn from_json<T: DeserializeOwned>(document: &str, bytes: &[u8]) -> Result<T,
             located(document, &path, error.inner())
         },
     )?;
-    reader
-        .end()
-        .map_err(|error| located(document, ".", &error))?;
+    reader.end().map_err(|error| located(document, ".", &error))?;
     Ok(value)
 }
 
@@ -86,12 +76,7 @@ fn located(document: &str, path: &str, error: &serde_json::Error) -> SchemaError
     let reason = error.to_string();
     match error.classify() {
         serde_json::error::Category::Data => SchemaError::value(document, path, reason),
-        _ => SchemaError::Syntax {
-            document: document.to_owned(),
-            line: error.line(),
-            column: error.column(),
-            reason,
-        },
+        _ => SchemaError::Syntax { document: document.to_owned(), line: error.line(), column: error.column(), reason },
     }
 }
 
@@ -174,10 +159,7 @@ impl<'de> Deserialize<'de> for Float {
                     "{text:?} is not a float (\"Infinity\", \"-Infinity\" and \"NaN\" are the only strings)"
                 ))),
             },
-            other => Err(D::Error::custom(format!(
-                "expected a float, found {}",
-                kind(&other)
-            ))),
+            other => Err(D::Error::custom(format!("expected a float, found {}", kind(&other)))),
         }
     }
 }
@@ -199,10 +181,7 @@ pub mod unique_map {
     use super::*;
 
     /// Writes the map in its order.
-    pub fn serialize<V: Serialize, S: Serializer>(
-        map: &IndexMap<String, V>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub fn serialize<V: Serialize, S: Serializer>(map: &IndexMap<String, V>, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(map)
     }
 
@@ -230,10 +209,7 @@ pub mod unique_map {
                         slot.insert(value);
                     }
                     indexmap::map::Entry::Occupied(slot) => {
-                        return Err(A::Error::custom(format!(
-                            "the key {:?} occurs twice",
-                            slot.key()
-                        )));
+                        return Err(A::Error::custom(format!("the key {:?} occurs twice", slot.key())));
                     }
                 }
             }

@@ -47,19 +47,13 @@ fn check_version(document: &str, bytes: &[u8]) -> Result<(), SchemaError> {
         (Some(SCHEMA_MAJOR), Some(_)) => Ok(()),
         // PyTorch's own loader lets 0.0 through; PyTorch's own tests write it.
         (Some(0), Some(0)) => Ok(()),
-        (Some(major), Some(minor)) => Err(SchemaError::Version {
-            document: document.to_owned(),
-            found: format!("{major}.{minor}"),
-        }),
-        _ if schema_version.is_null() => Err(SchemaError::value(
-            document,
-            "schema_version",
-            "missing: this JSON is no exported program",
-        )),
-        _ => Err(SchemaError::Version {
-            document: document.to_owned(),
-            found: schema_version.to_string(),
-        }),
+        (Some(major), Some(minor)) => {
+            Err(SchemaError::Version { document: document.to_owned(), found: format!("{major}.{minor}") })
+        }
+        _ if schema_version.is_null() => {
+            Err(SchemaError::value(document, "schema_version", "missing: this JSON is no exported program"))
+        }
+        _ => Err(SchemaError::Version { document: document.to_owned(), found: schema_version.to_string() }),
     }
 }
 

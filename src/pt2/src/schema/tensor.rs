@@ -1,6 +1,7 @@
 //! The schema's tensors: scalar types, devices, layouts, sizes that may be symbolic, and payload configs.
 
 use indexmap::IndexMap;
+use pt2c_ir::DType;
 use serde::{Deserialize, Serialize};
 
 use super::json::{Float, int_enum, unique_map};
@@ -70,11 +71,44 @@ impl ScalarType {
             | ScalarType::Float8E8M0Fnu => 1,
             ScalarType::Short | ScalarType::Half | ScalarType::BFloat16 | ScalarType::UInt16 => 2,
             ScalarType::Int | ScalarType::Float | ScalarType::ComplexHalf | ScalarType::UInt32 => 4,
-            ScalarType::Long
-            | ScalarType::Double
-            | ScalarType::ComplexFloat
-            | ScalarType::UInt64 => 8,
+            ScalarType::Long | ScalarType::Double | ScalarType::ComplexFloat | ScalarType::UInt64 => 8,
             ScalarType::ComplexDouble => 16,
+        })
+    }
+}
+
+/// An element type of the schema that the IR does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("element type {0:?} is not supported")]
+pub struct UnsupportedScalarType(pub ScalarType);
+
+impl TryFrom<ScalarType> for DType {
+    type Error = UnsupportedScalarType;
+
+    fn try_from(ty: ScalarType) -> Result<DType, UnsupportedScalarType> {
+        Ok(match ty {
+            ScalarType::Byte => DType::U8,
+            ScalarType::Char => DType::I8,
+            ScalarType::Short => DType::I16,
+            ScalarType::Int => DType::I32,
+            ScalarType::Long => DType::I64,
+            ScalarType::Half => DType::F16,
+            ScalarType::Float => DType::F32,
+            ScalarType::Double => DType::F64,
+            ScalarType::ComplexHalf => DType::C32,
+            ScalarType::ComplexFloat => DType::C64,
+            ScalarType::ComplexDouble => DType::C128,
+            ScalarType::Bool => DType::Bool,
+            ScalarType::BFloat16 => DType::BF16,
+            ScalarType::UInt16 => DType::U16,
+            ScalarType::UInt32 => DType::U32,
+            ScalarType::UInt64 => DType::U64,
+            ScalarType::Float8E4M3Fn => DType::F8E4M3FN,
+            ScalarType::Float8E5M2 => DType::F8E5M2,
+            ScalarType::Unknown
+            | ScalarType::Float8E4M3Fnuz
+            | ScalarType::Float8E5M2Fnuz
+            | ScalarType::Float8E8M0Fnu => return Err(UnsupportedScalarType(ty)),
         })
     }
 }

@@ -4,7 +4,8 @@
 use std::io::{Cursor, Write};
 use std::path::PathBuf;
 
-use pt2c_pt2::archive::{Archive, ArchiveError, Bytes};
+use pt2c_ir::Bytes;
+use pt2c_pt2::archive::{Archive, ArchiveError};
 use pt2c_pt2::{ExportedProgram, LoadError};
 use serde_json::{Value, json};
 use zip::CompressionMethod;
@@ -38,10 +39,7 @@ impl Entries {
                 "data/weights/model_weights_config.json".to_owned(),
                 text(&json!({"config": {"w": payload("weight_0", &[2, 3], &[3, 1], 0)}})),
             ),
-            (
-                "data/constants/model_constants_config.json".to_owned(),
-                text(&json!({"config": {}})),
-            ),
+            ("data/constants/model_constants_config.json".to_owned(), text(&json!({"config": {}}))),
             ("models/model.json".to_owned(), text(&program())),
             ("data/sample_inputs/model.pt".to_owned(), Vec::new()),
             ("archive_format".to_owned(), b"pt2".to_vec()),
@@ -49,11 +47,7 @@ impl Entries {
             (".data/version".to_owned(), b"6\n".to_vec()),
             ("byteorder".to_owned(), b"little".to_vec()),
         ];
-        Entries {
-            root: "sample".to_owned(),
-            entries,
-            deflate: false,
-        }
+        Entries { root: "sample".to_owned(), entries, deflate: false }
     }
 
     /// Replaces or adds an entry.
@@ -75,10 +69,7 @@ impl Entries {
 
     /// Replaces the weights config.
     pub fn with_weight(self, meta: Value) -> Entries {
-        self.with(
-            "data/weights/model_weights_config.json",
-            text(&json!({"config": {"w": meta}})),
-        )
+        self.with("data/weights/model_weights_config.json", text(&json!({"config": {"w": meta}})))
     }
 
     pub fn without(mut self, name: &str) -> Entries {
@@ -88,18 +79,10 @@ impl Entries {
 
     pub fn write(&self) -> Vec<u8> {
         let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-        let method = if self.deflate {
-            CompressionMethod::Deflated
-        } else {
-            CompressionMethod::Stored
-        };
+        let method = if self.deflate { CompressionMethod::Deflated } else { CompressionMethod::Stored };
         let options = SimpleFileOptions::default().compression_method(method);
         for (name, content) in &self.entries {
-            let full = if self.root.is_empty() {
-                name.clone()
-            } else {
-                format!("{}/{name}", self.root)
-            };
+            let full = if self.root.is_empty() { name.clone() } else { format!("{}/{name}", self.root) };
             zip.start_file(full, options).expect("in memory");
             zip.write_all(content).expect("in memory");
         }
@@ -107,7 +90,7 @@ impl Entries {
     }
 
     pub fn archive(&self) -> Result<Archive, ArchiveError> {
-        Archive::from_bytes(Bytes::from(self.write()))
+        Archive::from_bytes(Bytes::new(self.write()))
     }
 
     pub fn load(&self) -> Result<ExportedProgram, LoadError> {
@@ -121,12 +104,7 @@ pub fn text(value: &Value) -> Vec<u8> {
 
 /// A f32 `TensorMeta`.
 pub fn tensor_meta(sizes: &[i64], strides: &[i64], offset: i64) -> Value {
-    let ints = |values: &[i64]| {
-        values
-            .iter()
-            .map(|v| json!({"as_int": v}))
-            .collect::<Vec<_>>()
-    };
+    let ints = |values: &[i64]| values.iter().map(|v| json!({"as_int": v})).collect::<Vec<_>>();
     json!({
         "dtype": 7, "sizes": ints(sizes), "requires_grad": true,
         "device": {"type": "cpu", "index": null}, "strides": ints(strides),
@@ -150,10 +128,7 @@ pub fn program() -> Value {
     let tuple = |children: Vec<Value>| json!({"type": "builtins.tuple", "context": "null", "children_spec": children});
     let in_spec = json!([
         1,
-        tuple(vec![
-            tuple(vec![leaf.clone()]),
-            json!({"type": "builtins.dict", "context": "[]", "children_spec": []})
-        ])
+        tuple(vec![tuple(vec![leaf.clone()]), json!({"type": "builtins.dict", "context": "[]", "children_spec": []})])
     ]);
     json!({
         "graph_module": {
