@@ -27,5 +27,5 @@ mod tensor;
 pub use call::{Call, OpError, wrap_dim};
 pub use op::{Op, OpDef, Tags, infer, lookup, ops};
 pub use promote::{Category, promote_types, result_type};
-pub use schema::{Param, ParamType, Schema, SchemaError};
+pub use schema::{BaseType, Param, ParamType, Schema, SchemaError};
 pub use tensor::{Scalar, Tensor, ravel, round_to, strides_of, unravel, wrap_to};
