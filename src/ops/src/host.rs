@@ -102,6 +102,44 @@ pub fn cat(xs: &[Tensor], dim: usize) -> Result<Tensor, OpError> {
     }))
 }
 
+/// A constant around.
+pub fn pad(x: &Tensor, low: &[usize], high: &[usize], value: Scalar) -> Tensor {
+    let shape: Vec<usize> = x.shape().iter().zip(low.iter().zip(high)).map(|(n, (l, h))| l + n + h).collect();
+    let mut index = vec![0; shape.len()];
+    let own = x.shape();
+    Tensor::from_fn(x.dtype(), &shape, |i| {
+        unravel(i, &shape, &mut index);
+        let mut at = 0;
+        for d in 0..own.len() {
+            if index[d] < low[d] || index[d] >= low[d] + own[d] {
+                return value;
+            }
+            at = at * own[d] + index[d] - low[d];
+        }
+        x.get(at)
+    })
+}
+
+/// `x` with the elements `start[d] + i·step[d]` replaced by those of `src`.
+pub fn update_slice(x: &Tensor, src: &Tensor, start: &[i64], step: &[i64]) -> Result<Tensor, OpError> {
+    let inside = |d: usize| {
+        let last = start[d] + step[d] * (src.shape()[d] as i64 - 1);
+        start[d].min(last) >= 0 && start[d].max(last) < x.shape()[d] as i64
+    };
+    if src.rank() != x.rank() || src.numel() > 0 && !(0..x.rank()).all(inside) {
+        return Err(OpError::invalid("the region to replace does not fit"));
+    }
+    let strides = x.strides();
+    let mut taken: Vec<Option<usize>> = vec![None; x.numel()];
+    let mut index = vec![0; x.rank()];
+    for i in 0..src.numel() {
+        unravel(i, src.shape(), &mut index);
+        let at = |d: usize| (start[d] + step[d] * index[d] as i64) as usize * strides[d];
+        taken[(0..x.rank()).map(at).sum::<usize>()] = Some(i);
+    }
+    Ok(Tensor::from_fn(x.dtype(), x.shape(), |i| taken[i].map_or_else(|| x.get(i), |from| src.get(from))))
+}
+
 /// A binary function of broadcast operands, computed on floats; the result has the dtype and shape given.
 pub fn zip(dtype: DType, shape: &[usize], a: &Tensor, b: &Tensor, f: impl Fn(f64, f64) -> f64) -> Tensor {
     let (sa, sb) = (broadcast_strides(a.shape(), shape.len()), broadcast_strides(b.shape(), shape.len()));

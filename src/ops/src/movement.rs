@@ -1,7 +1,7 @@
-//! Movement operators: those that only rearrange elements (views, slices, splits, flips, windows).
+//! Movement operators: those that only rearrange elements (views, slices, splits, joins, padding, windows).
 //!
-//! Each is said once, as a plan: for every output a chain of simple moves of one operand. Inference, evaluation and
-//! decomposition all follow from the plan.
+//! Each is said once, as a plan: for every output a chain of simple moves of an operand, of other chains joined, or
+//! of a chain with a region replaced. Inference, evaluation and decomposition all follow from the plan.
 
 use crate::{Call, OpError, Scalar, Tags, Tensor, aten, host};
 use indexmap::IndexMap;
@@ -25,18 +25,33 @@ pub enum Move {
     Windows { dim: usize, count: Dim, size: Dim, step: i64 },
     /// Element `offset + Σ index·stride` of a 1-d operand.
     Strided { offset: Dim, size: Vec<Dim>, stride: Vec<Dim> },
+    /// `low` elements of a constant before and `high` behind, per dimension; none is negative.
+    Pad { low: Vec<Dim>, high: Vec<Dim>, value: Scalar },
+    /// Another element type, as `Tensor.to(dtype)` converts.
+    Cast(DType),
     /// Complex conjugate; nothing on real values.
     Conj,
 }
 
-/// How one output comes from one operand.
+/// Where a chain begins.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Source {
+    /// Tensor operand number `.0` of the call.
+    Operand(usize),
+    /// Chains of one element type, one after another along `dim`.
+    Cat { parts: Vec<Chain>, dim: usize },
+    /// `base` with the elements `start + i·step` replaced by `src`, of the same rank and element type.
+    Update { base: Box<Chain>, src: Box<Chain>, start: Vec<Dim>, step: Vec<i64> },
+}
+
+/// How one output comes about.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Chain {
-    /// Which tensor operand of the call.
-    pub operand: usize,
+    /// Where it begins.
+    pub source: Source,
     /// The steps, in order.
     pub moves: Vec<Move>,
-    /// Element type, the operand's.
+    /// Element type after them.
     pub dtype: DType,
     /// The shape after them.
     pub shape: Vec<Dim>,
@@ -96,13 +111,21 @@ pub fn eval(call: &Call<'_, Tensor>, plan: PlanFn) -> Result<Vec<Tensor>, OpErro
     let facts = host::fact_args(call.args);
     let chains = plan(&Call { op: call.op, args: &facts, scope: call.scope })?;
     let operands: Vec<&Tensor> = call.args.iter().flat_map(|a| a.tensors()).collect();
-    chains
-        .iter()
-        .map(|chain| {
-            let operand = operands.get(chain.operand).ok_or_else(|| OpError::invalid("no such operand"))?;
-            chain.moves.iter().try_fold((*operand).clone(), |x, step| apply(&x, step))
-        })
-        .collect()
+    chains.iter().map(|chain| follow(chain, &operands)).collect()
+}
+
+fn follow(chain: &Chain, operands: &[&Tensor]) -> Result<Tensor, OpError> {
+    let start = match &chain.source {
+        Source::Operand(i) => (**operands.get(*i).ok_or_else(|| OpError::invalid("no such operand"))?).clone(),
+        Source::Cat { parts, dim } => {
+            let parts = parts.iter().map(|p| follow(p, operands)).collect::<Result<Vec<_>, _>>()?;
+            host::cat(&parts, *dim)?
+        }
+        Source::Update { base, src, start, step } => {
+            host::update_slice(&follow(base, operands)?, &follow(src, operands)?, &host::ints(start)?, step)?
+        }
+    };
+    chain.moves.iter().try_fold(start, |x, step| apply(&x, step))
 }
 
 /// One move of a host tensor.
@@ -133,6 +156,8 @@ pub fn apply(x: &Tensor, step: &Move) -> Result<Tensor, OpError> {
             }
             x.gather(&size, |i| offset + host::dot(i, &stride))
         }
+        Move::Pad { low, high, value } => host::pad(x, &host::sizes(low)?, &host::sizes(high)?, *value),
+        Move::Cast(dtype) => x.cast(*dtype),
         Move::Conj if x.dtype().is_complex() => {
             Tensor::from_fn(x.dtype(), x.shape(), |i| Scalar::Complex(x.get(i).to_complex().conj()))
         }
@@ -143,7 +168,79 @@ pub fn apply(x: &Tensor, step: &Move) -> Result<Tensor, OpError> {
 impl Chain {
     /// No step yet, on tensor operand number `operand`.
     pub fn new(operand: usize, fact: &Fact) -> Chain {
-        Chain { operand, moves: Vec::new(), dtype: fact.dtype, shape: fact.shape.clone() }
+        Chain { source: Source::Operand(operand), moves: Vec::new(), dtype: fact.dtype, shape: fact.shape.clone() }
+    }
+
+    /// Chains one after another along `dim`, converted to `dtype`; their other sizes agree. One part is itself.
+    pub fn cat(parts: Vec<Chain>, dim: usize, dtype: DType) -> Result<Chain, OpError> {
+        let mut parts: Vec<Chain> = parts.into_iter().map(|p| p.cast(dtype)).collect();
+        let first = parts.first().ok_or_else(|| OpError::invalid("there is nothing to join"))?;
+        let mut shape = first.shape.clone();
+        if parts.iter().any(|p| p.rank() != shape.len()) || dim >= shape.len() {
+            return Err(OpError::invalid("only tensors of one rank, which has that dimension, can be joined"));
+        }
+        for (d, own) in shape.iter_mut().enumerate() {
+            if d == dim {
+                *own = parts.iter().map(|p| &p.shape[d]).sum();
+                continue;
+            }
+            for p in &parts {
+                match (own.as_int(), p.shape[d].as_int()) {
+                    (Some(a), Some(b)) if a != b => {
+                        return Err(OpError::Invalid(format!("tensors of sizes {a} and {b} cannot be joined")));
+                    }
+                    (None, Some(_)) => *own = p.shape[d].clone(),
+                    _ => {}
+                }
+            }
+        }
+        if parts.len() == 1 {
+            return parts.pop().ok_or_else(|| OpError::invalid("there is nothing to join"));
+        }
+        Ok(Chain { source: Source::Cat { parts, dim }, moves: Vec::new(), dtype, shape })
+    }
+
+    /// This chain with the elements `start + i·step` along `dim` replaced by `src`, which is converted and
+    /// broadcast to that region of `count` elements.
+    pub fn update(self, src: Chain, dim: usize, start: Dim, count: Dim, step: i64) -> Chain {
+        let rank = self.rank();
+        let mut region = self.shape.clone();
+        region[dim] = count;
+        let (mut starts, mut steps) = (vec![Dim::int(0); rank], vec![1; rank]);
+        (starts[dim], steps[dim]) = (start, step);
+        let (dtype, shape) = (self.dtype, self.shape.clone());
+        let src = Box::new(src.cast(dtype).expand(region));
+        let source = Source::Update { base: Box::new(self), src, start: starts, step: steps };
+        Chain { source, moves: Vec::new(), dtype, shape }
+    }
+
+    /// Then a constant around; a negative number of elements crops.
+    pub fn pad(mut self, low: Vec<Dim>, high: Vec<Dim>, value: Scalar) -> Chain {
+        let negative = |d: &Dim| d.as_int().is_some_and(|i| i < 0);
+        let zero = || Dim::int(0);
+        for d in 0..self.rank() {
+            let cut_low = if negative(&low[d]) { -&low[d] } else { zero() };
+            let cut_high = if negative(&high[d]) { -&high[d] } else { zero() };
+            let size = &(&self.shape[d] - &cut_low) - &cut_high;
+            self = self.slice(d, cut_low, size, 1);
+        }
+        let grow =
+            |list: Vec<Dim>| -> Vec<Dim> { list.into_iter().map(|d| if negative(&d) { zero() } else { d }).collect() };
+        let (low, high) = (grow(low), grow(high));
+        if low.iter().chain(&high).any(|d| !d.is_zero()) {
+            self.shape = self.shape.iter().zip(low.iter().zip(&high)).map(|(n, (l, h))| &(l + n) + h).collect();
+            self.moves.push(Move::Pad { low, high, value });
+        }
+        self
+    }
+
+    /// Then a conversion.
+    pub fn cast(mut self, dtype: DType) -> Chain {
+        if dtype != self.dtype {
+            self.moves.push(Move::Cast(dtype));
+            self.dtype = dtype;
+        }
+        self
     }
 
     /// Number of dimensions so far.

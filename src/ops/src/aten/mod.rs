@@ -1,14 +1,23 @@
 //! PyTorch's operators, one file per family. Schemas are PyTorch's own text; a test compares them with a dump.
 
 mod binary;
+mod join;
+mod pad;
 mod slicing;
 mod view;
 
 use crate::OpDef;
 use crate::movement::PlanFn;
 
-/// All ATen families.
-pub const FAMILIES: &[&[OpDef]] = &[binary::OPS, slicing::OPS, view::OPS];
+/// All ATen families, one a line.
+#[rustfmt::skip]
+pub const FAMILIES: &[&[OpDef]] = &[
+    binary::OPS,
+    join::OPS,
+    pad::OPS,
+    slicing::OPS,
+    view::OPS,
+];
 
 /// Families that only rearrange elements.
-pub const MOVEMENTS: &[&[(&str, PlanFn)]] = &[slicing::PLANS, view::PLANS];
+pub const MOVEMENTS: &[&[(&str, PlanFn)]] = &[join::PLANS, pad::PLANS, slicing::PLANS, view::PLANS];

@@ -1,0 +1,255 @@
+//! Tensors put together: concatenation, stacking, rolling, replaced regions, diagonal matrices.
+
+use super::slicing::slice_range;
+use super::view::{dim_arg, dims_arg, of_self, raise};
+use crate::movement::{self, Chain, PlanFn, movements, wrap_index};
+use crate::{Call, OpDef, OpError, Scalar, result_type, wrap_dim};
+use pt2c_ir::dim::Dim;
+use pt2c_ir::{Arg, DType, Fact};
+
+type Plan = Result<Vec<Chain>, OpError>;
+type Facts<'a> = Call<'a, Fact>;
+
+movements! {
+    "block_diag(Tensor[] tensors) -> Tensor" => block_diag,
+    "cartesian_prod(Tensor[] tensors) -> Tensor" => cartesian_prod,
+    "cat(Tensor[] tensors, int dim=0) -> Tensor" => cat,
+    "column_stack(Tensor[] tensors) -> Tensor" => column_stack,
+    "combinations(Tensor self, int r=2, bool with_replacement=False) -> Tensor" => combinations,
+    "concat(Tensor[] tensors, int dim=0) -> Tensor" => cat,
+    "concatenate(Tensor[] tensors, int dim=0) -> Tensor" => cat,
+    "diag(Tensor self, int diagonal=0) -> Tensor" => diag,
+    "diag_embed(Tensor self, int offset=0, int dim1=-2, int dim2=-1) -> Tensor" => diag_embed,
+    "diagonal_scatter(Tensor self, Tensor src, int offset=0, int dim1=0, int dim2=1) -> Tensor" => diagonal_scatter,
+    "dstack(Tensor[] tensors) -> Tensor" => |c| raised(c, 3, 2),
+    "hstack(Tensor[] tensors) -> Tensor" => hstack,
+    "roll(Tensor self, SymInt[1] shifts, int[1] dims=[]) -> Tensor" => roll,
+    "row_stack(Tensor[] tensors) -> Tensor" => |c| raised(c, 2, 0),
+    "select_scatter(Tensor self, Tensor src, int dim, SymInt index) -> Tensor" => select_scatter,
+    "slice_scatter(Tensor self, Tensor src, int dim=0, SymInt? start=None, SymInt? end=None, SymInt step=1) -> Tensor" => slice_scatter,
+    "stack(Tensor[] tensors, int dim=0) -> Tensor" => stack,
+    "vstack(Tensor[] tensors) -> Tensor" => |c| raised(c, 2, 0),
+}
+
+/// A chain for each tensor of the argument `tensors`, and the element type all are converted to.
+fn operands(call: &Facts<'_>) -> Result<(Vec<Chain>, DType), OpError> {
+    let facts = call.tensors("tensors")?;
+    let args: Vec<Arg<Fact>> = facts.iter().map(|f| Arg::Tensor((*f).clone())).collect();
+    let dtype = result_type(&args).ok_or_else(|| OpError::invalid("there is nothing to join"))?;
+    Ok((facts.iter().enumerate().map(|(i, f)| Chain::new(i, f)).collect(), dtype))
+}
+
+fn cat(call: &Facts<'_>) -> Plan {
+    let (mut xs, dtype) = operands(call)?;
+    // Old code joins onto an empty 1-d tensor; PyTorch leaves such operands out.
+    let empty = |x: &Chain| x.rank() == 1 && x.shape[0].is_zero();
+    if xs.iter().any(|x| !empty(x)) {
+        xs.retain(|x| !empty(x));
+    } else {
+        xs.truncate(1);
+    }
+    let dim = dim_arg(call, "dim", xs.first().map_or(0, Chain::rank))?;
+    Ok(vec![Chain::cat(xs, dim, dtype)?])
+}
+
+fn stack(call: &Facts<'_>) -> Plan {
+    let (xs, dtype) = operands(call)?;
+    let dim = dim_arg(call, "dim", xs.first().map_or(0, Chain::rank) + 1)?;
+    let xs = xs.into_iter().map(|x| x.unsqueeze(dim)).collect();
+    Ok(vec![Chain::cat(xs, dim, dtype)?])
+}
+
+/// Operands of at least `rank` dimensions joined along `dim`.
+fn raised(call: &Facts<'_>, rank: usize, dim: usize) -> Plan {
+    let (xs, dtype) = operands(call)?;
+    let xs = xs.into_iter().map(|x| if x.rank() < rank { raise(x, rank) } else { x }).collect();
+    Ok(vec![Chain::cat(xs, dim, dtype)?])
+}
+
+fn hstack(call: &Facts<'_>) -> Plan {
+    let rank = call.tensors("tensors")?.iter().map(|x| x.rank()).max().unwrap_or(1);
+    raised(call, 1, usize::from(rank > 1))
+}
+
+fn column_stack(call: &Facts<'_>) -> Plan {
+    let (xs, dtype) = operands(call)?;
+    let column = |x: Chain| {
+        let rows = x.shape.first().cloned().unwrap_or(Dim::int(1));
+        if x.rank() < 2 { x.reshape(vec![rows, Dim::int(1)]) } else { x }
+    };
+    Ok(vec![Chain::cat(xs.into_iter().map(column).collect(), 1, dtype)?])
+}
+
+fn block_diag(call: &Facts<'_>) -> Plan {
+    let (xs, dtype) = operands(call)?;
+    let xs: Vec<Chain> = xs.into_iter().map(|x| if x.rank() < 2 { raise(x, 2) } else { x }).collect();
+    let width: Dim = xs.iter().map(|x| &x.shape[1]).sum();
+    let mut before = Dim::int(0);
+    let mut blocks = Vec::new();
+    for x in xs {
+        let own = x.shape[1].clone();
+        let after = &(&width - &before) - &own;
+        let (low, high) = (vec![Dim::int(0), before.clone()], vec![Dim::int(0), after]);
+        blocks.push(x.pad(low, high, Scalar::Int(0)));
+        before = &before + &own;
+    }
+    Ok(vec![Chain::cat(blocks, 0, dtype)?])
+}
+
+fn cartesian_prod(call: &Facts<'_>) -> Plan {
+    let (xs, dtype) = operands(call)?;
+    if xs.len() == 1 {
+        return Ok(xs);
+    }
+    let sizes: Vec<Dim> = xs.iter().map(|x| x.shape.first().cloned().unwrap_or(Dim::int(1))).collect();
+    let rows: Dim = sizes.iter().fold(Dim::int(1), |n, d| &n * d);
+    let column = |(i, x): (usize, Chain)| {
+        let mut shape = vec![Dim::int(1); sizes.len()];
+        shape[i] = sizes[i].clone();
+        x.reshape(shape).expand(sizes.clone()).reshape(vec![rows.clone(), Dim::int(1)])
+    };
+    Ok(vec![Chain::cat(xs.into_iter().enumerate().map(column).collect(), 1, dtype)?])
+}
+
+fn combinations(call: &Facts<'_>) -> Plan {
+    let x = of_self(call)?;
+    let (r, again) = (call.int("r")?, call.bool("with_replacement")?);
+    let n = x.shape.first().and_then(Dim::as_int);
+    let (2, Some(n)) = (r, n) else {
+        return Err(OpError::Unsupported("combinations of other than two of a fixed number of elements".into()));
+    };
+    // Element i goes with each of those from i (or i + 1) on.
+    let partners = |i: i64| if again { n - i } else { n - i - 1 };
+    let firsts = (0..n).map(|i| x.clone().slice(0, Dim::int(i), Dim::int(1), 1).expand(vec![Dim::int(partners(i))]));
+    let seconds = (0..n).map(|i| x.clone().slice(0, Dim::int(n - partners(i)), Dim::int(partners(i)), 1));
+    let columns = [firsts.collect::<Vec<_>>(), seconds.collect()];
+    if n == 0 {
+        return Ok(vec![x.unsqueeze(1).expand(vec![Dim::int(0), Dim::int(2)])]);
+    }
+    let columns = columns
+        .into_iter()
+        .map(|c| Ok(Chain::cat(c, 0, x.dtype)?.unsqueeze(1)))
+        .collect::<Result<Vec<_>, OpError>>()?;
+    Ok(vec![Chain::cat(columns, 1, x.dtype)?])
+}
+
+fn roll(call: &Facts<'_>) -> Plan {
+    let mut x = of_self(call)?;
+    let shape = x.shape.clone();
+    let shifts = call.dims("shifts")?;
+    let mut dims = dims_arg(call, "dims", x.rank())?;
+    let flat = dims.is_empty();
+    if flat {
+        let numel = call.tensor("self")?.numel();
+        x = x.reshape(vec![numel]);
+        dims = vec![0];
+    }
+    if dims.len() != shifts.len() {
+        return Err(OpError::invalid("roll needs as many dimensions as shifts"));
+    }
+    for (&dim, shift) in dims.iter().zip(&shifts) {
+        let Some(n) = x.shape.get(dim).cloned().filter(|n| !n.is_zero()) else { continue };
+        let shift = shift.modulo(&n);
+        if shift.is_zero() {
+            continue;
+        }
+        let rest = &n - &shift;
+        let moved = x.clone().slice(dim, rest.clone(), shift, 1);
+        let dtype = x.dtype;
+        x = Chain::cat(vec![moved, x.slice(dim, Dim::int(0), rest, 1)], dim, dtype)?;
+    }
+    Ok(vec![if flat { x.reshape(shape) } else { x }])
+}
+
+fn source(call: &Facts<'_>) -> Result<Chain, OpError> {
+    Ok(Chain::new(1, call.tensor("src")?))
+}
+
+fn select_scatter(call: &Facts<'_>) -> Plan {
+    let x = of_self(call)?;
+    let dim = dim_arg(call, "dim", x.rank())?;
+    let index = wrap_index(call.scope, &call.dim("index")?, &x.shape[dim]);
+    Ok(vec![x.update(source(call)?.unsqueeze(dim), dim, index, Dim::int(1), 1)])
+}
+
+fn slice_scatter(call: &Facts<'_>) -> Plan {
+    let x = of_self(call)?;
+    let dim = dim_arg(call, "dim", x.rank())?;
+    let step = call.int("step")?;
+    let (start, count) = slice_range(call.scope, &x.shape[dim], call.opt_dim("start")?, call.opt_dim("end")?, step)?;
+    Ok(vec![x.update(source(call)?, dim, start, count, step)])
+}
+
+fn diagonal_scatter(call: &Facts<'_>) -> Plan {
+    let x = of_self(call)?;
+    let rank = x.rank();
+    let (a, b) = (dim_arg(call, "dim1", rank)?, dim_arg(call, "dim2", rank)?);
+    let offset = call.int("offset")?;
+    if a == b || rank < 2 {
+        return Err(OpError::invalid("a diagonal lies between two different dimensions"));
+    }
+    let count = super::slicing::diagonal_size(&x.shape[a], &x.shape[b], offset);
+    let order: Vec<usize> = (0..rank).filter(|&d| d != a && d != b).chain([a, b]).collect();
+    let mut back = vec![0; rank];
+    order.iter().enumerate().for_each(|(i, &d)| back[d] = i);
+    let x = x.permute(order);
+    let shape = x.shape.clone();
+    let width = shape[rank - 1].as_int().ok_or_else(|| {
+        OpError::Unsupported("writing the diagonal of a matrix whose width depends on the input".into())
+    })?;
+    let flat = [&shape[..rank - 2], &[&shape[rank - 2] * &shape[rank - 1]]].concat();
+    let first = if count.is_zero() { 0 } else { offset.max(-offset * width) };
+    let x = x.reshape(flat).update(source(call)?, rank - 2, Dim::int(first), count, width + 1);
+    Ok(vec![x.reshape(shape).permute(back)])
+}
+
+fn diag(call: &Facts<'_>) -> Plan {
+    let x = of_self(call)?;
+    let offset = call.int("diagonal")?;
+    match x.rank() {
+        1 => embed(x, offset).map(|x| vec![x]),
+        2 => super::slicing::diagonal_chain(x, offset, 0, 1).map(|x| vec![x]),
+        rank => Err(OpError::Invalid(format!("diag takes one or two dimensions, not {rank}"))),
+    }
+}
+
+fn diag_embed(call: &Facts<'_>) -> Plan {
+    let x = of_self(call)?;
+    let rank = x.rank() + 1;
+    let (a, b) = (wrap_dim(call.int("dim1")?, rank)?, wrap_dim(call.int("dim2")?, rank)?);
+    if a == b {
+        return Err(OpError::invalid("a diagonal lies between two different dimensions"));
+    }
+    let mut offset = call.int("offset")?;
+    let mut order: Vec<usize> = (0..rank - 2).collect();
+    // Row and column dimensions go where they are asked for; the wrong way round is the transposed matrix.
+    if a > b {
+        offset = -offset;
+    }
+    order.insert(a.min(b), rank - 2);
+    order.insert(a.max(b), rank - 1);
+    Ok(vec![embed(x, offset)?.permute(order)])
+}
+
+/// The last dimension of `x` as the diagonal of square matrices, zero elsewhere.
+fn embed(x: Chain, offset: i64) -> Result<Chain, OpError> {
+    let lead: Vec<Dim> = x.shape[..x.rank() - 1].to_vec();
+    let n = x.shape[x.rank() - 1].clone();
+    let side = &n + &Dim::int(offset.abs());
+    // Each element followed by `side` zeros lies, flattened, one row and one column behind the one before.
+    let zeros = |last: Dim, rank: usize| [vec![Dim::int(0); rank - 1], vec![last]].concat();
+    let before = if offset >= 0 { Dim::int(offset) } else { &side * &Dim::int(-offset) };
+    let rank = lead.len() + 2;
+    let x = x.unsqueeze(rank - 2 + 1).pad(zeros(Dim::int(0), rank), zeros(side.clone(), rank), Scalar::Int(0));
+    let run = &n * &(&side + &Dim::int(1));
+    let total = &side * &side;
+    let x = x.reshape([lead.clone(), vec![run.clone()]].concat());
+    // What is missing at the end, or (on the main diagonal) the zeros behind the last element that are too many.
+    let after = &(&total - &before) - &run;
+    let x = match after.as_int() {
+        Some(_) => x.pad(zeros(before, rank - 1), zeros(after, rank - 1), Scalar::Int(0)),
+        None if offset == 0 => x.slice(rank - 2, Dim::int(0), total, 1),
+        None => return Err(OpError::Unsupported("an off-diagonal matrix whose size depends on the input".into())),
+    };
+    Ok(x.reshape([lead, vec![side.clone(), side]].concat()))
+}
