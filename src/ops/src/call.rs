@@ -1,8 +1,9 @@
 //! A call as inference and evaluation see it: arguments by the names of the schema, typed access, typed errors.
 
-use crate::Op;
+use crate::{Op, Scalar, Tensor, Typed, result_type, shape};
+use num_complex::Complex64;
 use pt2c_ir::dim::{Dim, Scope};
-use pt2c_ir::{Arg, DType};
+use pt2c_ir::{Arg, DType, Fact};
 
 /// A call of `op`; tensors are facts (`T = Fact`), host tensors (`T = Tensor`), or values of some graph.
 pub struct Call<'a, T> {
@@ -178,6 +179,73 @@ impl<'a, T> Call<'a, T> {
     /// An element type or None.
     pub fn opt_dtype(&self, name: &str) -> Result<Option<DType>, OpError> {
         if self.arg(name)?.is_none() { Ok(None) } else { self.dtype(name).map(Some) }
+    }
+}
+
+impl<T: Typed> Call<'_, T> {
+    /// The dtype PyTorch computes these arguments (tensors and numbers; others do not count) in.
+    pub fn result_type(&self, names: &[&str]) -> Result<DType, OpError> {
+        let operands = names.iter().map(|n| self.arg(n)).collect::<Result<Vec<_>, _>>()?;
+        result_type(operands).ok_or_else(|| OpError::Invalid(format!("`{}` has no operand", self.op.name)))
+    }
+}
+
+impl Call<'_, Fact> {
+    /// The broadcast shape of these arguments: numbers have no dimensions, absent ones do not count.
+    pub fn broadcast(&self, names: &[&str]) -> Result<Vec<Dim>, OpError> {
+        let operands = names.iter().map(|n| self.arg(n)).collect::<Result<Vec<_>, _>>()?;
+        shape::broadcast_all(self.scope, operands.iter().filter_map(|a| a.as_tensor()).map(|f| f.shape.as_slice()))
+    }
+}
+
+impl Call<'_, Tensor> {
+    /// A tensor or number as a tensor of `dtype`; a number has no dimensions.
+    pub fn operand(&self, name: &str, dtype: DType) -> Result<Tensor, OpError> {
+        match self.arg(name)? {
+            Arg::Tensor(t) => Ok(t.cast(dtype)),
+            _ => Ok(Tensor::scalar(dtype, self.number(name)?)),
+        }
+    }
+
+    /// As [`Call::operand`], or None.
+    pub fn opt_operand(&self, name: &str, dtype: DType) -> Result<Option<Tensor>, OpError> {
+        if self.arg(name)?.is_none() { Ok(None) } else { self.operand(name, dtype).map(Some) }
+    }
+}
+
+impl<T> Call<'_, T> {
+    /// A known number: integer, float, boolean or complex.
+    pub fn number(&self, name: &str) -> Result<Scalar, OpError> {
+        number(self.arg(name)?).ok_or_else(|| self.wrong(name, "a number"))
+    }
+
+    /// The sizes of a known shape argument.
+    pub fn sizes(&self, name: &str) -> Result<Vec<usize>, OpError> {
+        shape::known(&self.dims(name)?)
+    }
+
+    /// Dimension numbers that are already non-negative, as the primitives take them.
+    pub fn positions(&self, name: &str) -> Result<Vec<usize>, OpError> {
+        let positions: Option<Vec<usize>> = self.ints(name)?.iter().map(|&d| usize::try_from(d).ok()).collect();
+        positions.ok_or_else(|| self.wrong(name, "dimension numbers"))
+    }
+
+    /// One dimension number that is already non-negative and below `rank`.
+    pub fn position(&self, name: &str, rank: usize) -> Result<usize, OpError> {
+        let position = usize::try_from(self.int(name)?).ok().filter(|&d| d < rank);
+        position
+            .ok_or_else(|| OpError::Invalid(format!("`{name}` of `{}` is no dimension of the operand", self.op.name)))
+    }
+}
+
+/// The value of an argument that is a known number.
+pub fn number<T>(arg: &Arg<T>) -> Option<Scalar> {
+    match arg {
+        Arg::Int(d) => d.as_int().map(Scalar::Int),
+        Arg::Float(x) => Some(Scalar::Float(*x)),
+        Arg::Bool(b) => Some(Scalar::Bool(*b)),
+        Arg::Complex(re, im) => Some(Scalar::Complex(Complex64::new(*re, *im))),
+        _ => None,
     }
 }
 

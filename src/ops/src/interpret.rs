@@ -161,18 +161,38 @@ pub fn run_graph(
         last_use.insert(v, usize::MAX);
     }
     let scope = Scope::default();
+    let mut symbols = symbols.clone();
     for (at, (id, node)) in graph.nodes().enumerate() {
         let results = match &node.kind {
             NodeKind::Input => continue,
             NodeKind::Tensor(name) => vec![load(name)?],
             NodeKind::Call { op, args } => {
                 let fail = |error| InterpretError::Node { node: node.name.clone(), op: op.clone(), error };
-                let args = args.iter().map(|a| bind_arg(a, &values, symbols)).collect::<Result<Vec<_>, _>>();
+                let args = args.iter().map(|a| bind_arg(a, &values, &symbols)).collect::<Result<Vec<_>, _>>();
                 let args = args.map_err(fail)?;
                 let op = lookup(op).ok_or_else(|| fail(OpError::UnknownOperator(op.clone())))?;
-                (op.def.eval)(&Call { op, args: &args, scope: &scope }).map_err(fail)?
+                let call = Call { op, args: &args, scope: &scope };
+                if op.name == "prim.region" {
+                    // Its body speaks of the symbols of this graph.
+                    let operands: Vec<Tensor> = node.operands().filter_map(|v| values.get(&v).cloned()).collect();
+                    let body = call.arg("body").map_err(fail)?.as_graph();
+                    let body = body.ok_or_else(|| fail(OpError::invalid("a region needs a body")))?;
+                    tensors_only(run_graph(body, &operands, &symbols, load, &mut |_, _, _| {})?)
+                } else {
+                    (op.def.eval)(&call).map_err(fail)?
+                }
             }
         };
+        // A size that is a symbol nothing has bound yet is found out here (nonzero, unique …).
+        for (fact, tensor) in node.outputs.iter().zip(&results) {
+            for (dim, &n) in fact.shape.iter().zip(tensor.shape()) {
+                if let Some(symbol) = dim.as_symbol()
+                    && !symbols.contains_key(symbol)
+                {
+                    symbols.insert(symbol.clone(), Dim::int(n as i64));
+                }
+            }
+        }
         for (index, tensor) in results.into_iter().enumerate() {
             observe(id, index as u32, &tensor);
             let value = ValueId { node: id, index: index as u32 };
@@ -189,13 +209,27 @@ pub fn run_graph(
         .outputs
         .iter()
         .map(|a| {
-            bind_arg(a, &values, symbols).map_err(|error| InterpretError::Node {
+            bind_arg(a, &values, &symbols).map_err(|error| InterpretError::Node {
                 node: "output".into(),
                 op: "output".into(),
                 error,
             })
         })
         .collect()
+}
+
+/// Runs the body of a region: a graph without tensors of the program.
+pub fn run_body(
+    body: &Graph,
+    inputs: &[Tensor],
+    symbols: &BTreeMap<Symbol, Dim>,
+) -> Result<Vec<Tensor>, InterpretError> {
+    let none = |name: &str| Err(InterpretError::MissingData(name.to_string()));
+    Ok(tensors_only(run_graph(body, inputs, symbols, &none, &mut |_, _, _| {})?))
+}
+
+fn tensors_only(args: Vec<Arg<Tensor>>) -> Vec<Tensor> {
+    args.into_iter().filter_map(|a| if let Arg::Tensor(t) = a { Some(t) } else { None }).collect()
 }
 
 fn bind_arg(

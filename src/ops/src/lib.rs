@@ -14,18 +14,21 @@
 
 pub mod aten;
 mod call;
+mod functions;
 pub mod host;
 pub mod interpret;
 pub mod movement;
 mod op;
+pub mod pointwise;
 pub mod prim;
 mod promote;
 mod schema;
 pub mod shape;
+pub mod special;
 mod tensor;
 
-pub use call::{Call, OpError, wrap_dim};
-pub use op::{Op, OpDef, Tags, infer, lookup, ops};
-pub use promote::{Category, promote_types, result_type};
+pub use call::{Call, OpError, number, wrap_dim};
+pub use op::{Op, OpDef, Tags, functional_of, infer, lookup, ops};
+pub use promote::{Category, Typed, promote_types, result_type, to_float, to_sum};
 pub use schema::{BaseType, Param, ParamType, Schema, SchemaError};
-pub use tensor::{Scalar, Tensor, ravel, round_to, strides_of, unravel, wrap_to};
+pub use tensor::{Scalar, Strided, Tensor, ravel, round_to, strides_of, unravel, wrap_to};

@@ -61,6 +61,16 @@ impl OpDef {
         OpDef { schema, tags: Tags::NONE, infer, eval }
     }
 
+    /// The name in the table. A schema that names its own namespace (`torchvision::nms(…)`) is in that.
+    pub fn full_name(&self, namespace: &str, schema: &Schema) -> String {
+        let own = self.schema.split_once("::").map(|(ns, _)| ns).filter(|ns| !ns.contains('('));
+        match (own.unwrap_or(namespace), schema.overload.as_str()) {
+            ("prim", _) => format!("prim.{}", schema.name),
+            (ns, "") => format!("{ns}.{}.default", schema.name),
+            (ns, overload) => format!("{ns}.{}.{overload}", schema.name),
+        }
+    }
+
     /// The same with tags added.
     pub const fn tagged(self, tags: Tags) -> OpDef {
         OpDef { tags: self.tags.with(tags), ..self }
@@ -85,11 +95,7 @@ fn table() -> &'static IndexMap<String, Op> {
         defs.filter_map(|(namespace, def)| {
             // Schemas are literals of this crate: a test parses every one of them.
             let schema = Schema::parse(def.schema).ok()?;
-            let name = match (namespace, schema.overload.as_str()) {
-                ("prim", _) => format!("prim.{}", schema.name),
-                (_, "") => format!("aten.{}.default", schema.name),
-                (_, overload) => format!("aten.{}.{overload}", schema.name),
-            };
+            let name = def.full_name(namespace, &schema);
             Some((name.clone(), Op { name, schema, def: *def }))
         })
         .collect()
@@ -110,4 +116,18 @@ pub fn ops() -> impl Iterator<Item = &'static Op> {
 pub fn infer(name: &str, args: &[Arg<Fact>], scope: &Scope) -> Result<Vec<Fact>, OpError> {
     let op = lookup(name).ok_or_else(|| OpError::UnknownOperator(name.to_string()))?;
     (op.def.infer)(&Call { op, args, scope })
+}
+
+/// The functional operator behind one that changes its operand in place, and which arguments it changes:
+/// `aten.add_.Tensor` is `aten.add.Tensor` whose result replaces argument 0. Both take the same arguments. The
+/// result is to be converted to the dtype of the operand it replaces.
+pub fn functional_of(op: &str) -> Option<(&'static Op, Vec<usize>)> {
+    let (namespace, rest) = op.split_once('.')?;
+    let (name, overload) = rest.split_once('.').unwrap_or((rest, "default"));
+    // `__iand__` is the in-place `__and__`; other names end in one underscore.
+    let functional = match name.strip_prefix("__i").and_then(|n| n.strip_suffix("__")) {
+        Some(inner) => format!("__{inner}__"),
+        None => name.strip_suffix('_').filter(|n| !n.ends_with('_'))?.to_string(),
+    };
+    Some((lookup(&format!("{namespace}.{functional}.{overload}"))?, vec![0]))
 }

@@ -1,7 +1,36 @@
 //! PyTorch's type promotion: tensors with dimensions outrank 0-d tensors, which outrank Python numbers, within a
 //! category (bool < integer < float < complex). Source: `torch/csrc` `result_type`, `c10::promoteTypes`.
 
+use crate::Tensor;
 use pt2c_ir::{Arg, DType, Fact};
+
+/// What has an element type and a rank, as promotion needs it.
+pub trait Typed {
+    /// Element type.
+    fn dtype(&self) -> DType;
+    /// Number of dimensions.
+    fn rank(&self) -> usize;
+}
+
+impl Typed for Fact {
+    fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    fn rank(&self) -> usize {
+        self.shape.len()
+    }
+}
+
+impl Typed for Tensor {
+    fn dtype(&self) -> DType {
+        Tensor::dtype(self)
+    }
+
+    fn rank(&self) -> usize {
+        Tensor::rank(self)
+    }
+}
 
 /// Category of a dtype in promotion.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -79,15 +108,15 @@ fn signed_above(size: usize) -> DType {
     }
 }
 
-/// The dtype PyTorch computes a pointwise operator in, from its operands: `Arg::Tensor` facts and Python numbers
-/// (default float f32, default integer i64). Other arguments do not take part. `None` without operands.
-pub fn result_type<'a>(operands: impl IntoIterator<Item = &'a Arg<Fact>>) -> Option<DType> {
+/// The dtype PyTorch computes a pointwise operator in, from its operands: tensors and Python numbers (default float
+/// f32, default integer i64). Other arguments do not take part. `None` without operands.
+pub fn result_type<'a, T: Typed + 'a>(operands: impl IntoIterator<Item = &'a Arg<T>>) -> Option<DType> {
     let (mut dimmed, mut zero_d, mut number): (Option<DType>, Option<DType>, Option<DType>) = (None, None, None);
     let join = |slot: &mut Option<DType>, d: DType| *slot = Some(slot.map_or(d, |s| promote_types(s, d)));
     for operand in operands {
         match operand {
-            Arg::Tensor(f) if f.rank() > 0 => join(&mut dimmed, f.dtype),
-            Arg::Tensor(f) => join(&mut zero_d, f.dtype),
+            Arg::Tensor(f) if f.rank() > 0 => join(&mut dimmed, f.dtype()),
+            Arg::Tensor(f) => join(&mut zero_d, f.dtype()),
             Arg::Bool(_) => join(&mut number, DType::Bool),
             Arg::Int(_) => join(&mut number, DType::I64),
             Arg::Float(_) => join(&mut number, DType::F32),
@@ -106,4 +135,42 @@ pub fn result_type<'a>(operands: impl IntoIterator<Item = &'a Arg<Fact>>) -> Opt
         (None, l) => l,
     };
     combine(dimmed, combine(zero_d, number))
+}
+
+/// What functions of floats compute integers and booleans in: PyTorch's default dtype, f32.
+pub fn to_float(dtype: DType) -> DType {
+    if dtype.is_float() || dtype.is_complex() { dtype } else { DType::F32 }
+}
+
+/// What sums and products of integers and booleans are in: i64.
+pub fn to_sum(dtype: DType) -> DType {
+    if dtype.is_int() || dtype == DType::Bool { DType::I64 } else { dtype }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pt2c_ir::dim::Dim;
+
+    fn t(dtype: DType, shape: &[i64]) -> Arg<Fact> {
+        Arg::Tensor(Fact::of(dtype, shape))
+    }
+
+    /// Results of `torch.result_type`.
+    #[test]
+    fn numbers_and_0d_tensors_are_weak() {
+        use DType::*;
+        let int = || Arg::Int(Dim::int(2));
+        assert_eq!(result_type(&[t(F16, &[3]), Arg::Float(1.5)]), Some(F16));
+        assert_eq!(result_type(&[t(I32, &[3]), Arg::Float(1.5)]), Some(F32));
+        assert_eq!(result_type(&[t(U8, &[3]), int()]), Some(U8));
+        assert_eq!(result_type(&[t(Bool, &[3]), int()]), Some(I64));
+        assert_eq!(result_type(&[t(F32, &[3]), t(F64, &[])]), Some(F32));
+        assert_eq!(result_type(&[t(I64, &[3]), t(F64, &[])]), Some(F64));
+        assert_eq!(result_type(&[t(I8, &[]), t(U8, &[])]), Some(I16));
+        assert_eq!(result_type(&[t(F64, &[3]), Arg::Complex(0.0, 1.0)]), Some(C128));
+        assert_eq!(promote_types(F16, BF16), F32);
+        assert_eq!(promote_types(I64, F16), F16);
+        assert_eq!(promote_types(C64, F64), C128);
+    }
 }

@@ -2,10 +2,14 @@
 
 use half::{bf16, f16};
 use num_complex::Complex64;
-use pt2c_ir::{DType, TensorData};
+use pt2c_ir::{DType, Fact, TensorData};
 use std::sync::Arc;
 
 use crate::OpError;
+use bytes::{f8e4m3fn_to_f64, f64_to_f8e4m3fn, read, write};
+use std::borrow::Cow;
+
+mod bytes;
 
 /// A dense row-major tensor. Cloning shares the elements.
 #[derive(Clone, PartialEq, Debug)]
@@ -83,6 +87,8 @@ pub fn round_to(dtype: DType, x: f64) -> f64 {
         DType::F32 | DType::C64 => f64::from(x as f32),
         DType::F16 | DType::C32 => f16::from_f64(x).to_f64(),
         DType::BF16 => bf16::from_f64(x).to_f64(),
+        DType::F8E5M2 => f16::from_bits(f16::from_f64(x).to_bits() & 0xff00).to_f64(),
+        DType::F8E4M3FN => f8e4m3fn_to_f64(f64_to_f8e4m3fn(x)),
         _ => x,
     }
 }
@@ -220,9 +226,166 @@ impl Tensor {
         (0..self.numel()).map(|i| self.f64(i)).collect()
     }
 
+    /// A tensor of a float dtype from its elements, each rounded to it.
+    pub fn floats(dtype: DType, shape: &[usize], mut values: Vec<f64>) -> Tensor {
+        if dtype != DType::F64 {
+            values.iter_mut().for_each(|x| *x = round_to(dtype, *x));
+        }
+        Tensor { dtype, shape: shape.to_vec(), data: Arc::new(Data::Float(values)) }
+    }
+
+    /// A tensor of an integer dtype from its elements, each wrapped to it.
+    pub fn ints(dtype: DType, shape: &[usize], mut values: Vec<i64>) -> Tensor {
+        if dtype.size() < 8 {
+            values.iter_mut().for_each(|x| *x = wrap_to(dtype, *x));
+        }
+        Tensor { dtype, shape: shape.to_vec(), data: Arc::new(Data::Int(values)) }
+    }
+
+    /// A boolean tensor from its elements.
+    pub fn bools(shape: &[usize], values: Vec<bool>) -> Tensor {
+        Tensor { dtype: DType::Bool, shape: shape.to_vec(), data: Arc::new(Data::Bool(values)) }
+    }
+
+    /// A tensor of a complex dtype from its elements, each rounded to it.
+    pub fn complexes(dtype: DType, shape: &[usize], mut values: Vec<Complex64>) -> Tensor {
+        values.iter_mut().for_each(|z| *z = Complex64::new(round_to(dtype, z.re), round_to(dtype, z.im)));
+        Tensor { dtype, shape: shape.to_vec(), data: Arc::new(Data::Complex(values)) }
+    }
+
+    /// All elements as floats; borrowed from a float tensor.
+    pub fn as_f64s(&self) -> Cow<'_, [f64]> {
+        if let Data::Float(v) = &*self.data { Cow::Borrowed(v) } else { Cow::Owned(self.to_f64s()) }
+    }
+
+    /// All elements as integers; borrowed from an integer tensor.
+    pub fn as_i64s(&self) -> Cow<'_, [i64]> {
+        if let Data::Int(v) = &*self.data {
+            Cow::Borrowed(v)
+        } else {
+            Cow::Owned((0..self.numel()).map(|i| self.i64(i)).collect())
+        }
+    }
+
+    /// All elements as booleans; borrowed from a boolean tensor.
+    pub fn as_bools(&self) -> Cow<'_, [bool]> {
+        if let Data::Bool(v) = &*self.data {
+            Cow::Borrowed(v)
+        } else {
+            Cow::Owned((0..self.numel()).map(|i| self.get(i).to_bool()).collect())
+        }
+    }
+
+    /// All elements as complex numbers; borrowed from a complex tensor.
+    pub fn as_complexes(&self) -> Cow<'_, [Complex64]> {
+        if let Data::Complex(v) = &*self.data {
+            Cow::Borrowed(v)
+        } else {
+            Cow::Owned((0..self.numel()).map(|i| self.get(i).to_complex()).collect())
+        }
+    }
+
+    /// The elements at these row-major positions, as a tensor of `shape` (of as many elements). Positions past the
+    /// end read as in [`Tensor::get`].
+    pub fn pick(&self, shape: &[usize], positions: impl IntoIterator<Item = usize>) -> Tensor {
+        fn pick<T: Copy>(v: &[T], past: T, positions: impl IntoIterator<Item = usize>) -> Vec<T> {
+            positions.into_iter().map(|i| v.get(i).copied().unwrap_or(past)).collect()
+        }
+        let data = match &*self.data {
+            Data::Float(v) => Data::Float(pick(v, f64::NAN, positions)),
+            Data::Int(v) => Data::Int(pick(v, 0, positions)),
+            Data::Bool(v) => Data::Bool(pick(v, false, positions)),
+            Data::Complex(v) => Data::Complex(pick(v, Complex64::ZERO, positions)),
+        };
+        Tensor { dtype: self.dtype, shape: shape.to_vec(), data: Arc::new(data) }
+    }
+
+    /// A copy of a strided view: element `index` is this tensor's at `offset + Σ index·strides` (in range).
+    pub fn strided(&self, shape: &[usize], strides: &[isize], offset: usize) -> Tensor {
+        self.pick(shape, Strided::new(shape, strides, offset))
+    }
+
+    /// Broadcast from the right to `shape`; an error if it does not fit.
+    pub fn broadcast_to(&self, shape: &[usize]) -> Result<Tensor, OpError> {
+        if self.shape == shape {
+            return Ok(self.clone());
+        }
+        let fits = self.rank() <= shape.len()
+            && self.shape.iter().rev().zip(shape.iter().rev()).all(|(&a, &b)| a == b || a == 1);
+        if !fits {
+            return Err(OpError::Invalid(format!(
+                "a tensor of shape {:?} does not broadcast to {shape:?}",
+                self.shape
+            )));
+        }
+        let mut strides = vec![0isize; shape.len()];
+        for ((to, &stride), &n) in
+            strides.iter_mut().rev().zip(self.strides().iter().rev()).zip(self.shape.iter().rev())
+        {
+            *to = if n == 1 { 0 } else { stride as isize };
+        }
+        Ok(self.strided(shape, &strides, 0))
+    }
+
+    /// With dimensions in another order: dimension `i` of the result is dimension `dims[i]` of this tensor.
+    pub fn permute(&self, dims: &[usize]) -> Tensor {
+        let own = self.strides();
+        let shape: Vec<usize> = dims.iter().map(|&d| self.shape.get(d).copied().unwrap_or(1)).collect();
+        let strides: Vec<isize> = dims.iter().map(|&d| own.get(d).copied().unwrap_or(0) as isize).collect();
+        self.strided(&shape, &strides, 0)
+    }
+
+    /// Two tensors with the same elements in the same places, one after the other along `dim`, and so on for more.
+    /// The caller has checked dtypes and shapes.
+    pub fn cat(tensors: &[&Tensor], dim: usize) -> Result<Tensor, OpError> {
+        let first = tensors.first().ok_or_else(|| OpError::invalid("nothing to concatenate"))?;
+        let mut shape = first.shape.clone();
+        let extent =
+            shape.get_mut(dim).ok_or_else(|| OpError::invalid("the dimension to concatenate along is missing"))?;
+        *extent = tensors.iter().map(|t| t.shape.get(dim).copied().unwrap_or(0)).sum();
+        let outer: usize = shape.iter().take(dim).product();
+        fn join<T: Copy>(parts: &[(Cow<'_, [T]>, usize)], outer: usize) -> Vec<T> {
+            let mut out = Vec::with_capacity(parts.iter().map(|(p, _)| p.len()).sum());
+            for o in 0..outer {
+                for (values, run) in parts {
+                    out.extend_from_slice(values.get(o * run..(o + 1) * run).unwrap_or(&[]));
+                }
+            }
+            out
+        }
+        let run = |t: &&Tensor| t.shape.iter().skip(dim).product::<usize>();
+        let dtype = first.dtype;
+        Ok(if dtype.is_float() {
+            Tensor::floats(
+                dtype,
+                &shape,
+                join(&tensors.iter().map(|t| (t.as_f64s(), run(t))).collect::<Vec<_>>(), outer),
+            )
+        } else if dtype.is_complex() {
+            let parts: Vec<_> = tensors.iter().map(|t| (t.as_complexes(), run(t))).collect();
+            Tensor::complexes(dtype, &shape, join(&parts, outer))
+        } else if dtype == DType::Bool {
+            Tensor::bools(&shape, join(&tensors.iter().map(|t| (t.as_bools(), run(t))).collect::<Vec<_>>(), outer))
+        } else {
+            Tensor::ints(dtype, &shape, join(&tensors.iter().map(|t| (t.as_i64s(), run(t))).collect::<Vec<_>>(), outer))
+        })
+    }
+
+    /// What is known of it without its elements.
+    pub fn fact(&self) -> Fact {
+        Fact::of(self.dtype, &self.shape.iter().map(|&n| n as i64).collect::<Vec<_>>())
+    }
+
     /// Converted to another element type, as `Tensor.to(dtype)` does.
     pub fn cast(&self, dtype: DType) -> Tensor {
-        if dtype == self.dtype { self.clone() } else { Tensor::from_fn(dtype, &self.shape, |i| self.get(i)) }
+        if dtype == self.dtype {
+            return self.clone();
+        }
+        match &*self.data {
+            Data::Float(v) if dtype.is_float() => Tensor::floats(dtype, &self.shape, v.clone()),
+            Data::Int(v) if dtype.is_int() => Tensor::ints(dtype, &self.shape, v.clone()),
+            _ => Tensor::from_fn(dtype, &self.shape, |i| self.get(i)),
+        }
     }
 
     /// The same elements in another shape of as many.
@@ -240,6 +403,51 @@ impl Tensor {
             unravel(i, shape, &mut index);
             self.get(source(&index))
         })
+    }
+}
+
+/// The positions of a strided view, in row-major order of its index.
+pub struct Strided {
+    shape: Vec<usize>,
+    strides: Vec<isize>,
+    index: Vec<usize>,
+    at: isize,
+    left: usize,
+}
+
+impl Strided {
+    /// Positions `offset + Σ index·strides` for every index of `shape`.
+    pub fn new(shape: &[usize], strides: &[isize], offset: usize) -> Strided {
+        Strided {
+            shape: shape.to_vec(),
+            strides: strides.to_vec(),
+            index: vec![0; shape.len()],
+            at: offset as isize,
+            left: shape.iter().product(),
+        }
+    }
+}
+
+impl Iterator for Strided {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        self.left = self.left.checked_sub(1)?;
+        let at = self.at;
+        for ((i, &n), &stride) in self.index.iter_mut().zip(&self.shape).zip(&self.strides).rev() {
+            *i += 1;
+            self.at += stride;
+            if *i < n {
+                break;
+            }
+            self.at -= stride * n as isize;
+            *i = 0;
+        }
+        Some(at as usize)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
     }
 }
 
@@ -263,91 +471,4 @@ pub fn unravel(mut i: usize, shape: &[usize], index: &mut [usize]) {
 /// Row-major position of `index` in `shape`.
 pub fn ravel(index: &[usize], shape: &[usize]) -> usize {
     index.iter().zip(shape).fold(0, |at, (&i, &n)| at * n + i)
-}
-
-fn read(dtype: DType, b: &[u8]) -> Scalar {
-    fn bytes<const N: usize>(b: &[u8]) -> [u8; N] {
-        let mut out = [0; N];
-        out.copy_from_slice(&b[..N]);
-        out
-    }
-    match dtype {
-        DType::Bool => Scalar::Bool(b[0] != 0),
-        DType::U8 => Scalar::Int(i64::from(b[0])),
-        DType::I8 => Scalar::Int(i64::from(b[0] as i8)),
-        DType::I16 => Scalar::Int(i64::from(i16::from_le_bytes(bytes(b)))),
-        DType::U16 => Scalar::Int(i64::from(u16::from_le_bytes(bytes(b)))),
-        DType::I32 => Scalar::Int(i64::from(i32::from_le_bytes(bytes(b)))),
-        DType::U32 => Scalar::Int(i64::from(u32::from_le_bytes(bytes(b)))),
-        DType::I64 | DType::U64 => Scalar::Int(i64::from_le_bytes(bytes(b))),
-        DType::F16 => Scalar::Float(f16::from_le_bytes(bytes(b)).to_f64()),
-        DType::BF16 => Scalar::Float(bf16::from_le_bytes(bytes(b)).to_f64()),
-        DType::F32 => Scalar::Float(f64::from(f32::from_le_bytes(bytes(b)))),
-        DType::F64 => Scalar::Float(f64::from_le_bytes(bytes(b))),
-        DType::F8E5M2 => Scalar::Float(f16::from_bits(u16::from(b[0]) << 8).to_f64()),
-        DType::F8E4M3FN => Scalar::Float(f8e4m3fn_to_f64(b[0])),
-        DType::C32 => {
-            let (re, im) = (f16::from_le_bytes(bytes(b)), f16::from_le_bytes(bytes(&b[2..])));
-            Scalar::Complex(Complex64::new(re.to_f64(), im.to_f64()))
-        }
-        DType::C64 => {
-            let (re, im) = (f32::from_le_bytes(bytes(b)), f32::from_le_bytes(bytes(&b[4..])));
-            Scalar::Complex(Complex64::new(re.into(), im.into()))
-        }
-        DType::C128 => {
-            Scalar::Complex(Complex64::new(f64::from_le_bytes(bytes(b)), f64::from_le_bytes(bytes(&b[8..]))))
-        }
-    }
-}
-
-fn write(dtype: DType, value: Scalar, out: &mut Vec<u8>) {
-    match dtype {
-        DType::Bool => out.push(u8::from(value.to_bool())),
-        DType::F16 => out.extend(f16::from_f64(value.to_f64()).to_le_bytes()),
-        DType::BF16 => out.extend(bf16::from_f64(value.to_f64()).to_le_bytes()),
-        DType::F32 => out.extend((value.to_f64() as f32).to_le_bytes()),
-        DType::F64 => out.extend(value.to_f64().to_le_bytes()),
-        DType::F8E5M2 => out.push((f16::from_f64(value.to_f64()).to_bits() >> 8) as u8),
-        DType::F8E4M3FN => out.push(f64_to_f8e4m3fn(value.to_f64())),
-        DType::C32 => {
-            let c = value.to_complex();
-            out.extend(f16::from_f64(c.re).to_le_bytes());
-            out.extend(f16::from_f64(c.im).to_le_bytes());
-        }
-        DType::C64 => {
-            let c = value.to_complex();
-            out.extend((c.re as f32).to_le_bytes());
-            out.extend((c.im as f32).to_le_bytes());
-        }
-        DType::C128 => {
-            let c = value.to_complex();
-            out.extend(c.re.to_le_bytes());
-            out.extend(c.im.to_le_bytes());
-        }
-        int => out.extend(&value.to_i64().to_le_bytes()[..int.size()]),
-    }
-}
-
-/// 1 sign, 4 exponent (bias 7), 3 mantissa bits; no infinities; all ones is NaN.
-fn f8e4m3fn_to_f64(b: u8) -> f64 {
-    let sign = if b & 0x80 != 0 { -1.0 } else { 1.0 };
-    let (e, m) = (i32::from((b >> 3) & 15), f64::from(b & 7));
-    match (e, b & 7) {
-        (15, 7) => f64::NAN,
-        (0, _) => sign * m / 8.0 * 2f64.powi(-6),
-        _ => sign * (1.0 + m / 8.0) * 2f64.powi(e - 7),
-    }
-}
-
-/// The nearest of the 256 values, ties to the even code.
-fn f64_to_f8e4m3fn(x: f64) -> u8 {
-    if x.is_nan() || x.abs() > 464.0 {
-        return 0x7f | if x.is_sign_negative() { 0x80 } else { 0 };
-    }
-    let magnitude = x.abs();
-    let best = (0u8..0x7f).min_by(|&a, &b| {
-        let (da, db) = ((f8e4m3fn_to_f64(a) - magnitude).abs(), (f8e4m3fn_to_f64(b) - magnitude).abs());
-        da.total_cmp(&db).then((a & 1).cmp(&(b & 1)))
-    });
-    best.unwrap_or(0) | if x.is_sign_negative() { 0x80 } else { 0 }
 }

@@ -4,9 +4,34 @@
 //! nodes; a number enters through `prim.constant`; dimension numbers and indices are never negative. Results are
 //! row-major. f16 and bf16 compute in f32 and round once.
 
+mod attention;
+mod contraction;
+mod control;
+mod convolution;
 mod elementwise;
+mod indexing;
+mod random;
+mod recurrent;
+mod reduction;
+mod shape;
+mod windows;
 
 use crate::OpDef;
 
+pub(crate) use elementwise::nextafter;
+pub(crate) use reduction::{arg_extreme, prefix, reduce};
+
 /// All primitive families.
-pub const FAMILIES: &[&[OpDef]] = &[elementwise::OPS];
+pub const FAMILIES: &[&[OpDef]] = &[
+    elementwise::OPS,
+    shape::OPS,
+    indexing::OPS,
+    reduction::OPS,
+    contraction::OPS,
+    convolution::OPS,
+    attention::OPS,
+    recurrent::OPS,
+    windows::OPS,
+    random::OPS,
+    control::OPS,
+];
