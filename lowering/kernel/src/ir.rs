@@ -153,10 +153,11 @@ pub struct For {
 pub enum LoopKind {
     /// Iterations in order.
     Serial,
-    /// Iterations are independent: threads may share them. Only at top level of a kernel.
+    /// Iterations are independent: threads may share them. Only at top level of a kernel, possibly several perfectly
+    /// nested ones, which a target shares out together.
     Parallel,
     /// Iterations are independent, or carried values are all reductions that may be reassociated: vector lanes.
-    /// Contains no other `Vector` loop; a `Serial` loop inside runs in step for all lanes, so its extent does not
+    /// At top level without carried values it may be shared by threads too. Contains no other `Vector` loop; a `Serial` loop inside runs in step for all lanes, so its extent does not
     /// depend on this loop's variable.
     Vector,
 }
@@ -357,9 +358,9 @@ pub struct Matmul {
 pub enum MatmulB {
     /// Anywhere: parameter and address over batch, k, n.
     Strided { param: usize, address: Dim },
-    /// A constant the target may pack at compile time: dense row-major `[k, n]` in the constant's own dtype, no batch.
-    /// The target replaces the parameter's buffer with its own layout.
-    Constant { param: usize },
+    /// A constant the target may pack at compile time; parameter and address over k, n in the constant as it is.
+    /// The same buffer may have other users, so the target adds a buffer in its own layout for this parameter.
+    Constant { param: usize, address: Dim },
 }
 
 /// Convolution over 1 to 3 spatial dimensions, zero padding.

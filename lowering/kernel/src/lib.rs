@@ -21,5 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod ir;
+pub mod lower;
+pub mod plan_memory;
 
 pub use ir::*;
