@@ -8,10 +8,12 @@
 pub mod cpu;
 pub mod descriptor;
 pub mod hash;
+pub mod options;
 pub mod program;
 pub mod weights;
 
 pub use descriptor::*;
+pub use options::{Options, Status};
 pub use program::{EvalError, Op, evaluate};
 
 /// Version of everything in this crate; the first 32-bit field after the descriptor's magic number.
