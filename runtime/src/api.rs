@@ -27,10 +27,7 @@ pub extern "C" fn pt2c_api_model() -> *const Model {
 /// # Safety
 /// `options` is null or points to the header's options struct, `context` is valid for writing.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pt2c_api_create(
-    options: *const Options,
-    context: *mut *mut Context,
-) -> i32 {
+pub unsafe extern "C" fn pt2c_api_create(options: *const Options, context: *mut *mut Context) -> i32 {
     if context.is_null() {
         return Status::Argument as i32;
     }
@@ -71,10 +68,7 @@ pub unsafe extern "C" fn pt2c_api_error(context: *const Context) -> *const c_cha
 ///
 /// # Safety
 /// `context` is null or valid and used by no other thread.
-unsafe fn enter(
-    context: *mut Context,
-    call: impl FnOnce(&mut Context) -> Result<(), Status>,
-) -> i32 {
+unsafe fn enter(context: *mut Context, call: impl FnOnce(&mut Context) -> Result<(), Status>) -> i32 {
     // SAFETY: by the caller's promise.
     let Some(context) = (unsafe { context.as_mut() }) else {
         return Status::Argument as i32;
@@ -92,11 +86,7 @@ unsafe fn enter(
 /// # Safety
 /// See the header: structs and buffers are valid, the context is used by this thread alone.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pt2c_api_run(
-    context: *mut Context,
-    inputs: *const i64,
-    outputs: *mut i64,
-) -> i32 {
+pub unsafe extern "C" fn pt2c_api_run(context: *mut Context, inputs: *const i64, outputs: *mut i64) -> i32 {
     // SAFETY: by the caller's promise.
     unsafe { enter(context, |context| context.run(inputs, outputs)) }
 }
@@ -106,11 +96,7 @@ pub unsafe extern "C" fn pt2c_api_run(
 /// # Safety
 /// As [`pt2c_api_run`], but no data pointer is used.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pt2c_api_output_shapes(
-    context: *mut Context,
-    inputs: *const i64,
-    outputs: *mut i64,
-) -> i32 {
+pub unsafe extern "C" fn pt2c_api_output_shapes(context: *mut Context, inputs: *const i64, outputs: *mut i64) -> i32 {
     // SAFETY: by the caller's promise.
     unsafe { enter(context, |context| context.output_shapes(inputs, outputs)) }
 }
@@ -145,30 +131,19 @@ pub unsafe extern "C" fn pt2c_api_reset(context: *mut Context) -> i32 {
 /// # Safety
 /// `context` is null or valid, `bytes` is null or valid for writing.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pt2c_api_state(
-    context: *mut Context,
-    index: u64,
-    bytes: *mut u64,
-) -> *mut c_void {
+pub unsafe extern "C" fn pt2c_api_state(context: *mut Context, index: u64, bytes: *mut u64) -> *mut c_void {
     // SAFETY: by the caller's promise.
     let Some(context) = (unsafe { context.as_ref() }).filter(|context| context.usable) else {
         return ptr::null_mut();
     };
-    let Some(state) = usize::try_from(index)
-        .ok()
-        .and_then(|index| context.view.states().get(index))
-    else {
+    let Some(state) = usize::try_from(index).ok().and_then(|index| context.view.states().get(index)) else {
         return ptr::null_mut();
     };
     if !bytes.is_null() {
         // SAFETY: not null, so valid for writing.
         unsafe { bytes.write(state.size) };
     }
-    context
-        .state
-        .start()
-        .wrapping_add(state.offset as usize)
-        .cast()
+    context.state.start().wrapping_add(state.offset as usize).cast()
 }
 
 /// For the compiled program: divides `0..extent` among the context's threads in ranges of multiples of `grain`.
@@ -198,11 +173,7 @@ pub unsafe extern "C" fn pt2c_rt_parallel_for(
 pub unsafe extern "C" fn pt2c_rt_fail(call: *mut c_void, message: i64, value: i64) {
     // SAFETY: by the caller's promise.
     let call = unsafe { &*call.cast::<Call>() };
-    if call
-        .failure
-        .compare_exchange(-1, message.max(0), Relaxed, Relaxed)
-        .is_ok()
-    {
+    if call.failure.compare_exchange(-1, message.max(0), Relaxed, Relaxed).is_ok() {
         call.failure_value.store(value, Relaxed);
     }
 }

@@ -5,8 +5,7 @@
 use core::ffi::c_void;
 
 use pt2c_abi::{
-    Binding, BufferKind, DType, EvalError, LEAF_STAGED, Leaf, LeafKind, NO_DIM, Op, Program, Size,
-    Status, SymbolSource,
+    Binding, BufferKind, DType, LEAF_STAGED, Leaf, LeafKind, NO_DIM, Op, Program, Size, Status, SymbolSource,
 };
 
 use crate::context::Context;
@@ -33,13 +32,7 @@ pub struct Shapes {
 }
 
 impl Shapes {
-    pub fn new(
-        symbols: u64,
-        input_words: u64,
-        output_words: u64,
-        inputs: u64,
-        outputs: u64,
-    ) -> Option<Shapes> {
+    pub fn new(symbols: u64, input_words: u64, output_words: u64, inputs: u64, outputs: u64) -> Option<Shapes> {
         // SAFETY: zero is a valid integer.
         unsafe {
             Some(Shapes {
@@ -76,12 +69,8 @@ pub fn elements(shape: &[i64], dtype: u32) -> Option<u64> {
         return Some(0);
     }
     let size = DType::from_code(dtype).map_or(1, DType::size);
-    let count = shape.iter().try_fold(1u64, |count, &size| {
-        count.checked_mul(u64::try_from(size).ok()?)
-    })?;
-    count
-        .checked_mul(size)
-        .filter(|&bytes| bytes <= i64::MAX as u64)?;
+    let count = shape.iter().try_fold(1u64, |count, &size| count.checked_mul(u64::try_from(size).ok()?))?;
+    count.checked_mul(size).filter(|&bytes| bytes <= i64::MAX as u64)?;
     Some(count)
 }
 
@@ -105,19 +94,11 @@ impl Context {
     }
 
     fn same_sizes(&self, words: &[i64]) -> bool {
-        self.view
-            .inputs()
-            .iter()
-            .all(|leaf| shape(words, leaf, false) == shape(&self.shapes.last, leaf, false))
+        self.view.inputs().iter().all(|leaf| shape(words, leaf, false) == shape(&self.shapes.last, leaf, false))
     }
 
     fn check_negative(&mut self, words: &[i64]) -> Result<(), Status> {
-        for leaf in self
-            .view
-            .inputs()
-            .iter()
-            .filter(|leaf| leaf.kind == LeafKind::Tensor as u32)
-        {
+        for leaf in self.view.inputs().iter().filter(|leaf| leaf.kind == LeafKind::Tensor as u32) {
             let sizes = shape(words, leaf, false);
             if let Some((dim, &size)) = sizes.iter().enumerate().find(|(_, size)| **size < 0) {
                 subject(&mut self.message, leaf, dim as u32, size).text("must not be negative");
@@ -131,10 +112,7 @@ impl Context {
     fn bind_symbols(&mut self, words: &[i64]) -> Result<(), Status> {
         let view = self.view;
         for binding in view.bindings() {
-            let (Some(symbol), index) = (
-                view.symbols().get(binding.symbol as usize),
-                binding.symbol as usize,
-            ) else {
+            let (Some(symbol), index) = (view.symbols().get(binding.symbol as usize), binding.symbol as usize) else {
                 continue;
             };
             if binding.source == SymbolSource::Computed as u32 {
@@ -147,10 +125,10 @@ impl Context {
                 continue;
             };
             let offset = match binding.offset.length {
-                0 => Ok(0),
+                0 => Some(0),
                 _ => view.evaluate(binding.offset, &self.shapes.symbols),
             };
-            let rest = offset.ok().and_then(|offset| size.checked_sub(offset));
+            let rest = offset.and_then(|offset| size.checked_sub(offset));
             let exact = rest.filter(|rest| rest.checked_rem(binding.scale) == Some(0));
             let Some(value) = exact.and_then(|rest| rest.checked_div(binding.scale)) else {
                 let formula = formula(view, leaf, dim);
@@ -165,36 +143,17 @@ impl Context {
             if value >= symbol.min && value <= symbol.max {
                 continue;
             }
-            let (bound, words, relation) = if value < symbol.min {
-                (symbol.min, "at least ", " >= ")
-            } else {
-                (symbol.max, "at most ", " <= ")
-            };
+            let (bound, words, relation) =
+                if value < symbol.min { (symbol.min, "at least ", " >= ") } else { (symbol.max, "at most ", " <= ") };
             let message = subject(&mut self.message, leaf, dim, size);
             // SAFETY: as above.
             unsafe {
                 if binding.scale == 1 && binding.offset.length == 0 {
                     message.text("must be ").text(words).int(bound);
-                    message
-                        .text(" (")
-                        .c(symbol.name)
-                        .text(relation)
-                        .int(bound)
-                        .text(")");
+                    message.text(" (").c(symbol.name).text(relation).int(bound).text(")");
                 } else {
-                    message
-                        .text("must be ")
-                        .c(formula(view, leaf, dim))
-                        .text(" with ")
-                        .c(symbol.name);
-                    message
-                        .text(relation)
-                        .int(bound)
-                        .text(" (here ")
-                        .c(symbol.name)
-                        .text(" = ")
-                        .int(value)
-                        .text(")");
+                    message.text("must be ").c(formula(view, leaf, dim)).text(" with ").c(symbol.name);
+                    message.text(relation).int(bound).text(" (here ").c(symbol.name).text(" = ").int(value).text(")");
                 }
             }
             return Err(Status::Argument);
@@ -211,35 +170,30 @@ impl Context {
                 let given = sizes.first().copied().unwrap_or(0);
                 if leaf.value.length > 0 {
                     match view.evaluate(leaf.value, &self.shapes.symbols) {
-                        Ok(value) if value == given => {}
-                        Ok(value) => {
-                            subject(&mut self.message, leaf, NO_DIM, given)
-                                .text("must be ")
-                                .int(value);
+                        Some(value) if value == given => {}
+                        Some(value) => {
+                            subject(&mut self.message, leaf, NO_DIM, given).text("must be ").int(value);
                             return Err(Status::Argument);
                         }
-                        Err(error) => return Err(self.unusable(leaf, NO_DIM, given, error)),
+                        None => return Err(self.unusable(leaf, NO_DIM, given)),
                     }
                 }
                 continue;
             }
             for (dim, (&given, size)) in sizes.iter().zip(view.dims(leaf)).enumerate() {
                 match view.evaluate(size.program, &self.shapes.symbols) {
-                    Ok(value) if value == given => {}
-                    Ok(value) => {
+                    Some(value) if value == given => {}
+                    Some(value) => {
                         self.differs(leaf, dim as u32, given, value, size);
                         return Err(Status::Argument);
                     }
-                    Err(error) => return Err(self.unusable(leaf, dim as u32, given, error)),
+                    None => return Err(self.unusable(leaf, dim as u32, given)),
                 }
             }
             let Some(count) = elements(sizes, leaf.dtype) else {
                 // SAFETY: the descriptor's strings are zero-terminated.
                 unsafe {
-                    self.message
-                        .text("input \"")
-                        .c(leaf.path)
-                        .text("\": its bytes cannot be counted in 63 bits")
+                    self.message.text("input \"").c(leaf.path).text("\": its bytes cannot be counted in 63 bits")
                 };
                 return Err(Status::Argument);
             };
@@ -252,9 +206,7 @@ impl Context {
 
     /// Says that a size is not what its formula gives.
     fn differs(&mut self, leaf: &Leaf, dim: u32, given: i64, value: i64, size: &Size) {
-        let message = subject(&mut self.message, leaf, dim, given)
-            .text("must be ")
-            .int(value);
+        let message = subject(&mut self.message, leaf, dim, given).text("must be ").int(value);
         // SAFETY: the descriptor's strings are zero-terminated.
         unsafe {
             if is_number(size.text) {
@@ -267,13 +219,9 @@ impl Context {
     }
 
     /// Says that a size cannot even be computed.
-    fn unusable(&mut self, leaf: &Leaf, dim: u32, given: i64, error: EvalError) -> Status {
+    fn unusable(&mut self, leaf: &Leaf, dim: u32, given: i64) -> Status {
         let message = subject(&mut self.message, leaf, dim, given);
-        message.text(match error {
-            EvalError::Overflow => "then a size of the model does not fit into 64 bits",
-            EvalError::DivisionByZero => "then a size of the model divides by zero",
-            EvalError::Malformed => "a size formula of the library is damaged",
-        });
+        message.text("a size that depends on it overflows or divides by zero");
         Status::Argument
     }
 
@@ -287,21 +235,10 @@ impl Context {
             }
             let value = self.shapes.symbols.get(index).copied().unwrap_or(0);
             // SAFETY: the descriptor's strings are zero-terminated.
-            unsafe {
-                self.message
-                    .text(separator)
-                    .c(symbol.name)
-                    .text(" = ")
-                    .int(value)
-            };
+            unsafe { self.message.text(separator).c(symbol.name).text(" = ").int(value) };
             separator = " and ";
-            let binding = view
-                .bindings()
-                .iter()
-                .find(|binding| binding.symbol as usize == index);
-            let Some(binding) =
-                binding.filter(|binding| binding.scale == 1 && binding.offset.length == 0)
-            else {
+            let binding = view.bindings().iter().find(|binding| binding.symbol as usize == index);
+            let Some(binding) = binding.filter(|binding| binding.scale == 1 && binding.offset.length == 0) else {
                 continue;
             };
             let Some(leaf) = view.inputs().get(binding.input as usize) else {
@@ -326,32 +263,24 @@ impl Context {
     fn check_constraints(&mut self, words: &[i64]) -> Result<(), Status> {
         let view = self.view;
         for constraint in view.constraints() {
-            if matches!(view.evaluate(constraint.program, &self.shapes.symbols), Ok(value) if value != 0)
-            {
+            if matches!(view.evaluate(constraint.program, &self.shapes.symbols), Some(value) if value != 0) {
                 continue;
             }
             let Some(leaf) = view.inputs().get(constraint.input as usize) else {
                 // A rule about no input: only its text can be told.
                 // SAFETY: the descriptor's strings are zero-terminated.
-                unsafe {
-                    self.message
-                        .text("the sizes of this call ")
-                        .c(constraint.text)
-                };
+                unsafe { self.message.text("the sizes of this call ").c(constraint.text) };
                 return Err(Status::Argument);
             };
             let sizes = shape(words, leaf, false);
-            let at = if constraint.dim == NO_DIM {
-                0
-            } else {
-                constraint.dim as usize
-            };
+            let at = if constraint.dim == NO_DIM { 0 } else { constraint.dim as usize };
             let given = sizes.get(at).copied().unwrap_or(0);
             // SAFETY: as above.
             unsafe { subject(&mut self.message, leaf, constraint.dim, given).c(constraint.text) };
-            let used = view.symbols().iter().enumerate().filter(|(index, _)| {
-                symbols_of(view.program(constraint.program)).any(|used| used as usize == *index)
-            });
+            let used =
+                view.symbols().iter().enumerate().filter(|(index, _)| {
+                    symbols_of(view.program(constraint.program)).any(|used| used as usize == *index)
+                });
             if used.count() > 1 {
                 self.explain(constraint.program);
             }
@@ -368,11 +297,11 @@ impl Context {
             }
             for (at, size) in shape_range(leaf, true).zip(view.dims(leaf)) {
                 let value = match is_late(view, size.program) {
-                    true => Ok(UNKNOWN),
+                    true => Some(UNKNOWN),
                     false => view.evaluate(size.program, &self.shapes.symbols),
                 };
                 match value {
-                    Ok(value) if value >= UNKNOWN => {
+                    Some(value) if value >= UNKNOWN => {
                         if let Some(slot) = self.shapes.output_words.get_mut(at) {
                             *slot = value;
                         }
@@ -381,15 +310,8 @@ impl Context {
                 }
             }
             let count = if leaf.flags & LEAF_STAGED != 0 {
-                let size = view
-                    .buffers()
-                    .get(leaf.staged as usize)
-                    .map(|buffer| buffer.size)
-                    .unwrap_or_default();
-                let bytes = view
-                    .evaluate(size, &self.shapes.symbols)
-                    .unwrap_or(0)
-                    .max(0) as u64;
+                let size = view.buffers().get(leaf.staged as usize).map(|buffer| buffer.size).unwrap_or_default();
+                let bytes = view.evaluate(size, &self.shapes.symbols).unwrap_or(0).max(0) as u64;
                 Some(bytes / DType::from_code(leaf.dtype).map_or(1, DType::size))
             } else {
                 elements(shape(&self.shapes.output_words, leaf, true), leaf.dtype)
@@ -406,25 +328,16 @@ impl Context {
 
     fn output_too_large(&mut self, leaf: &Leaf) -> Status {
         // SAFETY: the descriptor's strings are zero-terminated.
-        unsafe {
-            self.message
-                .text("output \"")
-                .c(leaf.path)
-                .text("\": its size does not fit into 63 bits")
-        };
+        unsafe { self.message.text("output \"").c(leaf.path).text("\": its size does not fit into 63 bits") };
         Status::Argument
     }
 
     /// Grows the arena if this call needs more.
     fn fit_arena(&mut self) -> Result<(), Status> {
-        let need = match self
-            .view
-            .evaluate(self.view.model().arena_size, &self.shapes.symbols)
-        {
-            Ok(need) => need.max(0) as u64,
-            Err(_) => {
-                self.message
-                    .text("the memory that these sizes need does not fit into 63 bits");
+        let need = match self.view.evaluate(self.view.model().arena_size, &self.shapes.symbols) {
+            Some(need) => need.max(0) as u64,
+            None => {
+                self.message.text("the memory that these sizes need does not fit into 63 bits");
                 return Err(Status::Memory);
             }
         };
@@ -432,10 +345,7 @@ impl Context {
             return Ok(());
         }
         if self.no_grow {
-            self.message
-                .text("these sizes need an arena of ")
-                .unsigned(need)
-                .text(" bytes; the context has ");
+            self.message.text("these sizes need an arena of ").unsigned(need).text(" bytes; the context has ");
             self.message
                 .unsigned(self.arena.size())
                 .text(" and must not grow (no_grow); reserve before, or state a capacity");
@@ -458,41 +368,23 @@ impl Context {
         for (buffer, value) in view.buffers().iter().zip(self.values.iter_mut()) {
             let evaluate = |program: Program| match program.length {
                 0 => Some(0),
-                _ => view
-                    .evaluate(program, &self.shapes.symbols)
-                    .ok()
-                    .and_then(|value| u64::try_from(value).ok()),
+                _ => view.evaluate(program, &self.shapes.symbols).and_then(|value| u64::try_from(value).ok()),
             };
             if buffer.kind == BufferKind::Arena as u32 {
                 let place = evaluate(buffer.offset).zip(evaluate(buffer.size));
                 let end = place.and_then(|(offset, size)| offset.checked_add(size));
-                let (Some((offset, _)), true) =
-                    (place, end.is_some_and(|end| end <= self.arena.size()))
-                else {
-                    self.message
-                        .text("the library is inconsistent: a buffer does not fit into the arena");
+                let (Some((offset, _)), true) = (place, end.is_some_and(|end| end <= self.arena.size())) else {
+                    self.message.text("the library is inconsistent: a buffer does not fit into the arena");
                     return Err(Status::Memory);
                 };
                 // `wrapping_add`: the arena may be empty, then every buffer is.
-                *value = self
-                    .arena
-                    .start()
-                    .wrapping_add(offset as usize)
-                    .cast::<c_void>();
+                *value = self.arena.start().wrapping_add(offset as usize).cast::<c_void>();
             } else if buffer.kind == BufferKind::State as u32 {
-                let offset = view
-                    .states()
-                    .get(buffer.index as usize)
-                    .map_or(0, |state| state.offset);
+                let offset = view.states().get(buffer.index as usize).map_or(0, |state| state.offset);
                 *value = self.state.start().wrapping_add(offset as usize).cast();
             } else if buffer.kind == BufferKind::Weights as u32 {
                 let offset = evaluate(buffer.offset).unwrap_or(0);
-                *value = self
-                    .weights
-                    .start()
-                    .wrapping_add(offset as usize)
-                    .cast_mut()
-                    .cast();
+                *value = self.weights.start().wrapping_add(offset as usize).cast_mut().cast();
             }
         }
         Ok(())
@@ -522,9 +414,7 @@ fn source<'a>(view: View, binding: &Binding, words: &[i64]) -> Option<(&'a Leaf,
 
 /// The text of a dimension's formula.
 fn formula(view: View, leaf: &Leaf, dim: u32) -> *const core::ffi::c_char {
-    view.dims(leaf)
-        .get(dim as usize)
-        .map_or(c"its formula".as_ptr(), |size| size.text)
+    view.dims(leaf).get(dim as usize).map_or(c"its formula".as_ptr(), |size| size.text)
 }
 
 /// The symbols in a program, with repetitions.
@@ -544,10 +434,7 @@ fn symbols_of(words: &[i64]) -> impl Iterator<Item = u32> {
 /// Whether a program holds a symbol that only the run computes.
 fn is_late(view: View, program: Program) -> bool {
     symbols_of(view.program(program)).any(|index| {
-        let binding = view
-            .bindings()
-            .iter()
-            .find(|binding| binding.symbol == index);
+        let binding = view.bindings().iter().find(|binding| binding.symbol == index);
         binding.is_some_and(|binding| binding.source == SymbolSource::Computed as u32)
     })
 }

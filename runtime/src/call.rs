@@ -34,10 +34,8 @@ impl Context {
                 true => (view.inputs(), inputs),
                 false => (view.outputs(), &outputs[..]),
             };
-            if let (Some(leaf), Some(value)) = (
-                leaves.get(buffer.index as usize),
-                self.values.get_mut(index as usize),
-            ) {
+            if let (Some(leaf), Some(value)) = (leaves.get(buffer.index as usize), self.values.get_mut(index as usize))
+            {
                 *value = pointer(words, leaf);
             }
         }
@@ -46,27 +44,16 @@ impl Context {
             return Err(Status::Argument);
         };
         // SAFETY: values and symbols are those that the program was compiled for; every size and capacity was checked.
-        let code = unsafe {
-            main(
-                self.values.as_ptr(),
-                self.shapes.symbols.as_mut_ptr(),
-                self.call().cast(),
-            )
-        };
+        let code = unsafe { main(self.values.as_ptr(), self.shapes.symbols.as_mut_ptr(), self.call().cast()) };
         if let Some((id, value)) = self.take_failure() {
-            let text = view
-                .messages()
-                .get(id as usize)
-                .copied()
-                .unwrap_or(c"a check inside the model failed ({})".as_ptr());
+            let text =
+                view.messages().get(id as usize).copied().unwrap_or(c"a check inside the model failed ({})".as_ptr());
             // SAFETY: the descriptor's strings are zero-terminated.
             unsafe { self.message.c_with(text, value) };
             return Err(Status::Data);
         }
         if code != 0 {
-            self.message
-                .text("the program ended with code ")
-                .int(i64::from(code));
+            self.message.text("the program ended with code ").int(i64::from(code));
             return Err(Status::Data);
         }
         self.finish_outputs(outputs)
@@ -76,25 +63,13 @@ impl Context {
     ///
     /// # Safety
     /// As [`Context::run`].
-    pub unsafe fn output_shapes(
-        &mut self,
-        inputs: *const i64,
-        outputs: *mut i64,
-    ) -> Result<(), Status> {
+    pub unsafe fn output_shapes(&mut self, inputs: *const i64, outputs: *mut i64) -> Result<(), Status> {
         // SAFETY: by the caller's promise.
         let (inputs, outputs) = unsafe { self.structs(inputs, outputs)? };
         self.bind(inputs)?;
         self.fill_shapes(outputs);
-        for (leaf, &count) in self
-            .view
-            .outputs()
-            .iter()
-            .zip(self.shapes.output_elements.iter())
-        {
-            if let Some(capacity) = outputs
-                .get_mut(leaf.first_word as usize + CAPACITY)
-                .filter(|_| is_tensor(leaf))
-            {
+        for (leaf, &count) in self.view.outputs().iter().zip(self.shapes.output_elements.iter()) {
+            if let Some(capacity) = outputs.get_mut(leaf.first_word as usize + CAPACITY).filter(|_| is_tensor(leaf)) {
                 *capacity = count as i64;
             }
         }
@@ -147,23 +122,14 @@ impl Context {
     fn fill_shapes(&self, outputs: &mut [i64]) {
         for leaf in self.view.outputs().iter().filter(|leaf| is_tensor(leaf)) {
             let range = shape_range(leaf, true);
-            if let (Some(to), Some(from)) = (
-                outputs.get_mut(range.clone()),
-                self.shapes.output_words.get(range),
-            ) {
+            if let (Some(to), Some(from)) = (outputs.get_mut(range.clone()), self.shapes.output_words.get(range)) {
                 to.copy_from_slice(from);
             }
         }
     }
 
     fn check_inputs_data(&mut self, inputs: &[i64]) -> Result<(), Status> {
-        for (index, leaf) in self
-            .view
-            .inputs()
-            .iter()
-            .enumerate()
-            .filter(|(_, leaf)| is_tensor(leaf))
-        {
+        for (index, leaf) in self.view.inputs().iter().enumerate().filter(|(_, leaf)| is_tensor(leaf)) {
             let count = self.shapes.input_elements.get(index).copied().unwrap_or(0);
             self.check_pointer("input \"", leaf, pointer(inputs, leaf), count)?;
         }
@@ -171,13 +137,7 @@ impl Context {
     }
 
     fn check_outputs_data(&mut self, outputs: &[i64]) -> Result<(), Status> {
-        for (index, leaf) in self
-            .view
-            .outputs()
-            .iter()
-            .enumerate()
-            .filter(|(_, leaf)| is_tensor(leaf))
-        {
+        for (index, leaf) in self.view.outputs().iter().enumerate().filter(|(_, leaf)| is_tensor(leaf)) {
             if leaf.flags & LEAF_STAGED == 0 {
                 let count = self.shapes.output_elements.get(index).copied().unwrap_or(0);
                 self.check_output(leaf, outputs, count)?;
@@ -188,49 +148,22 @@ impl Context {
 
     /// Whether an output has room for `count` elements.
     fn check_output(&mut self, leaf: &Leaf, outputs: &[i64], count: u64) -> Result<(), Status> {
-        let capacity = outputs
-            .get(leaf.first_word as usize + CAPACITY)
-            .copied()
-            .unwrap_or(0);
+        let capacity = outputs.get(leaf.first_word as usize + CAPACITY).copied().unwrap_or(0);
         if u64::try_from(capacity).is_ok_and(|capacity| capacity >= count) {
             return self.check_pointer("output \"", leaf, pointer(outputs, leaf), count);
         }
         // SAFETY: the descriptor's strings are zero-terminated.
-        unsafe {
-            self.message
-                .text("output \"")
-                .c(leaf.path)
-                .text("\": capacity is ")
-                .int(capacity)
-                .text(", but ")
-        };
-        self.message.unsigned(count).text(if count == 1 {
-            " element is"
-        } else {
-            " elements are"
-        });
+        unsafe { self.message.text("output \"").c(leaf.path).text("\": capacity is ").int(capacity).text(", but ") };
+        self.message.unsigned(count).text(if count == 1 { " element is" } else { " elements are" });
         self.message.text(" needed (shape [");
-        for (dim, &size) in outputs
-            .get(shape_range(leaf, true))
-            .unwrap_or(&[])
-            .iter()
-            .enumerate()
-        {
-            self.message
-                .text(if dim == 0 { "" } else { ", " })
-                .int(size);
+        for (dim, &size) in outputs.get(shape_range(leaf, true)).unwrap_or(&[]).iter().enumerate() {
+            self.message.text(if dim == 0 { "" } else { ", " }).int(size);
         }
         self.message.text("])");
         Err(Status::Capacity)
     }
 
-    fn check_pointer(
-        &mut self,
-        kind: &str,
-        leaf: &Leaf,
-        data: *mut c_void,
-        count: u64,
-    ) -> Result<(), Status> {
+    fn check_pointer(&mut self, kind: &str, leaf: &Leaf, data: *mut c_void, count: u64) -> Result<(), Status> {
         if count == 0 {
             return Ok(());
         }
@@ -242,17 +175,9 @@ impl Context {
         unsafe { self.message.text(kind).c(leaf.path).text("\": data ") };
         if data.is_null() {
             self.message.text("is NULL, but ").unsigned(count);
-            self.message
-                .text(if count == 1 {
-                    " element is"
-                } else {
-                    " elements are"
-                })
-                .text(" expected");
+            self.message.text(if count == 1 { " element is" } else { " elements are" }).text(" expected");
         } else {
-            self.message
-                .text("is not aligned: its address must be a multiple of ")
-                .unsigned(dtype.alignment());
+            self.message.text("is not aligned: its address must be a multiple of ").unsigned(dtype.alignment());
             self.message.text(" (").text(dtype.name()).text(")");
         }
         Err(Status::Argument)
@@ -263,7 +188,7 @@ impl Context {
         let view = self.view;
         for leaf in view.outputs() {
             if !is_tensor(leaf) {
-                let Ok(value) = view.evaluate(leaf.value, &self.shapes.symbols) else {
+                let Some(value) = view.evaluate(leaf.value, &self.shapes.symbols) else {
                     return Err(self.out_of_range(leaf));
                 };
                 if let Some(word) = outputs.get_mut(leaf.first_word as usize) {
@@ -276,9 +201,7 @@ impl Context {
             }
             let range = shape_range(leaf, true);
             for (at, size) in range.clone().zip(view.dims(leaf)) {
-                let value = view
-                    .evaluate(size.program, &self.shapes.symbols)
-                    .unwrap_or(UNKNOWN);
+                let value = view.evaluate(size.program, &self.shapes.symbols).unwrap_or(UNKNOWN);
                 match outputs.get_mut(at) {
                     Some(word) if value >= 0 => *word = value,
                     _ => return Err(self.out_of_range(leaf)),
@@ -289,21 +212,11 @@ impl Context {
                 return Err(self.out_of_range(leaf));
             };
             self.check_output(leaf, outputs, count)?;
-            let from = self
-                .values
-                .get(leaf.staged as usize)
-                .copied()
-                .unwrap_or(ptr::null_mut());
+            let from = self.values.get(leaf.staged as usize).copied().unwrap_or(ptr::null_mut());
             let bytes = count * DType::from_code(leaf.dtype).map_or(1, DType::size);
             if bytes > 0 {
                 // SAFETY: the program wrote this many bytes to the staging buffer; the capacity was checked.
-                unsafe {
-                    ptr::copy_nonoverlapping(
-                        from.cast::<u8>(),
-                        pointer(outputs, leaf).cast(),
-                        bytes as usize,
-                    )
-                };
+                unsafe { ptr::copy_nonoverlapping(from.cast::<u8>(), pointer(outputs, leaf).cast(), bytes as usize) };
             }
         }
         Ok(())
@@ -311,12 +224,7 @@ impl Context {
 
     fn out_of_range(&mut self, leaf: &Leaf) -> Status {
         // SAFETY: the descriptor's strings are zero-terminated.
-        unsafe {
-            self.message
-                .text("output \"")
-                .c(leaf.path)
-                .text("\": the computed size is out of range")
-        };
+        unsafe { self.message.text("output \"").c(leaf.path).text("\": the computed size is out of range") };
         Status::Data
     }
 
@@ -332,9 +240,6 @@ fn is_tensor(leaf: &Leaf) -> bool {
 
 /// The data pointer of a leaf.
 fn pointer(words: &[i64], leaf: &Leaf) -> *mut c_void {
-    let address = words
-        .get(leaf.first_word as usize + DATA)
-        .copied()
-        .unwrap_or(0);
+    let address = words.get(leaf.first_word as usize + DATA).copied().unwrap_or(0);
     ptr::with_exposed_provenance_mut(address as usize)
 }

@@ -109,8 +109,7 @@ impl Context {
             || model.abi_version != ABI_VERSION
             || model.struct_size as usize != size_of::<Model>()
         {
-            self.message
-                .text("the library is inconsistent: its model descriptor is of another version");
+            self.message.text("the library is inconsistent: its model descriptor is of another version");
             return Err(Status::Argument);
         }
         let expected = size_of::<Options>() as u64 + 8 * model.binding_count;
@@ -126,13 +125,8 @@ impl Context {
         let given = unsafe { options.as_ref() };
         let options_ref = given.unwrap_or(&default);
         if options_ref.size != expected {
-            self.message
-                .text("options: size is ")
-                .unsigned(options_ref.size)
-                .text(", but must be ")
-                .unsigned(expected);
-            self.message
-                .text(" (start from the options_default function of this library's header)");
+            self.message.text("options: size is ").unsigned(options_ref.size).text(", but must be ").unsigned(expected);
+            self.message.text(" (start from the options_default function of this library's header)");
             return Err(Status::Argument);
         }
         // SAFETY: the size says that the words of the capacity follow.
@@ -140,16 +134,10 @@ impl Context {
             Some(_) => unsafe { items(options.add(1).cast(), model.binding_count) },
             None => &[],
         };
-        let threads = usize::try_from(options_ref.threads)
-            .ok()
-            .filter(|&threads| threads <= MAX_THREADS);
+        let threads = usize::try_from(options_ref.threads).ok().filter(|&threads| threads <= MAX_THREADS);
         let Some(threads) = threads else {
-            self.message
-                .text("options: threads is ")
-                .int(i64::from(options_ref.threads));
-            self.message
-                .text(", but must be between 0 (automatic) and ")
-                .unsigned(MAX_THREADS as u64);
+            self.message.text("options: threads is ").int(i64::from(options_ref.threads));
+            self.message.text(", but must be between 0 (automatic) and ").unsigned(MAX_THREADS as u64);
             return Err(Status::Argument);
         };
         self.no_grow = options_ref.no_grow != 0;
@@ -158,32 +146,17 @@ impl Context {
         }
         // SAFETY: the option is null or a C string.
         self.weights = unsafe {
-            Weights::open(
-                view,
-                options_ref.weights_file,
-                options_ref.verify_weights != 0,
-                &mut self.message,
-            )?
+            Weights::open(view, options_ref.weights_file, options_ref.verify_weights != 0, &mut self.message)?
         };
         self.state = Block::new(model.state_size).ok_or(Status::Memory)?;
         self.reset();
         // SAFETY: null pointers and zeros are valid values.
-        self.values =
-            unsafe { Array::zeroed(model.buffer_count as usize) }.ok_or(Status::Memory)?;
-        let is_io =
-            |kind: u32| kind == BufferKind::Input as u32 || kind == BufferKind::Output as u32;
-        let count = view
-            .buffers()
-            .iter()
-            .filter(|buffer| is_io(buffer.kind))
-            .count();
+        self.values = unsafe { Array::zeroed(model.buffer_count as usize) }.ok_or(Status::Memory)?;
+        let is_io = |kind: u32| kind == BufferKind::Input as u32 || kind == BufferKind::Output as u32;
+        let count = view.buffers().iter().filter(|buffer| is_io(buffer.kind)).count();
         // SAFETY: zeros are valid values.
         self.io = unsafe { Array::zeroed(count) }.ok_or(Status::Memory)?;
-        let indices = view
-            .buffers()
-            .iter()
-            .enumerate()
-            .filter(|(_, buffer)| is_io(buffer.kind));
+        let indices = view.buffers().iter().enumerate().filter(|(_, buffer)| is_io(buffer.kind));
         for (slot, (index, _)) in self.io.iter_mut().zip(indices) {
             *slot = index as u32;
         }
@@ -205,10 +178,9 @@ impl Context {
         let mut known = true;
         let mut stated = true;
         for (index, binding) in view.bindings().iter().enumerate() {
-            let (Some(symbol), Some(slot)) = (
-                view.symbols().get(binding.symbol as usize),
-                self.shapes.symbols.get_mut(binding.symbol as usize),
-            ) else {
+            let (Some(symbol), Some(slot)) =
+                (view.symbols().get(binding.symbol as usize), self.shapes.symbols.get_mut(binding.symbol as usize))
+            else {
                 continue;
             };
             let wanted = capacity.get(index).copied().unwrap_or(0);
@@ -224,17 +196,13 @@ impl Context {
             }
             stated &= wanted > 0;
             known &= wanted > 0 || symbol.max < i64::MAX;
-            *slot = if wanted > 0 {
-                wanted.max(symbol.min)
-            } else {
-                symbol.max
-            };
+            *slot = if wanted > 0 { wanted.max(symbol.min) } else { symbol.max };
         }
         if !known {
             return Ok(());
         }
         // A formula that overflows at the maxima only means that nobody will ever call with them.
-        let Ok(size) = view.evaluate(view.model().arena_size, &self.shapes.symbols) else {
+        let Some(size) = view.evaluate(view.model().arena_size, &self.shapes.symbols) else {
             return Ok(());
         };
         let size = size.max(0) as u64;
@@ -247,10 +215,7 @@ impl Context {
     /// A new arena; says so where there is no memory.
     pub fn allocate_arena(&mut self, size: u64) -> Result<Block, Status> {
         Block::new(size).ok_or_else(|| {
-            self.message
-                .text("no memory for the arena of ")
-                .unsigned(size)
-                .text(" bytes");
+            self.message.text("no memory for the arena of ").unsigned(size).text(" bytes");
             Status::Memory
         })
     }
@@ -293,11 +258,7 @@ impl Context {
                 if state.initial == ZERO_INITIAL {
                     ptr::write_bytes(target, 0, size);
                 } else {
-                    ptr::copy_nonoverlapping(
-                        self.weights.start().add(state.initial as usize),
-                        target,
-                        size,
-                    );
+                    ptr::copy_nonoverlapping(self.weights.start().add(state.initial as usize), target, size);
                 }
             }
         }

@@ -25,29 +25,12 @@ pub fn check_features(required: u64, message: &mut Message) -> bool {
 fn available() -> u64 {
     use core::arch::x86_64::{__cpuid, __cpuid_count, CpuidResult};
 
-    let zero = CpuidResult {
-        eax: 0,
-        ebx: 0,
-        ecx: 0,
-        edx: 0,
-    };
+    let zero = CpuidResult { eax: 0, ebx: 0, ecx: 0, edx: 0 };
     let (highest, highest_extended) = (__cpuid(0).eax, __cpuid(0x8000_0000).eax);
     let leaf1 = __cpuid(1);
-    let leaf7 = if highest >= 7 {
-        __cpuid_count(7, 0)
-    } else {
-        zero
-    };
-    let leaf7_1 = if leaf7.eax >= 1 {
-        __cpuid_count(7, 1)
-    } else {
-        zero
-    };
-    let extended = if highest_extended >= 0x8000_0001 {
-        __cpuid(0x8000_0001)
-    } else {
-        zero
-    };
+    let leaf7 = if highest >= 7 { __cpuid_count(7, 0) } else { zero };
+    let leaf7_1 = if leaf7.eax >= 1 { __cpuid_count(7, 1) } else { zero };
+    let extended = if highest_extended >= 0x8000_0001 { __cpuid(0x8000_0001) } else { zero };
     // The operating system must save the wide registers: bits of XCR0 (1-2: AVX, 5-7: AVX-512, 17-18: AMX).
     let saved = if leaf1.ecx >> 27 & 1 == 1 { xcr0() } else { 0 };
     let avx = saved & 0x6 == 0x6;
@@ -109,14 +92,8 @@ fn available() -> u64 {
 pub fn usable_cpus() -> usize {
     let mut mask = [0u64; 128];
     // SAFETY: the mask is as long as stated.
-    let bytes = unsafe {
-        libc::sched_getaffinity(0, size_of_val(&mask), mask.as_mut_ptr().cast::<c_void>())
-    };
-    let cpus = if bytes < 0 {
-        1
-    } else {
-        mask.iter().map(|word| word.count_ones() as usize).sum()
-    };
+    let bytes = unsafe { libc::sched_getaffinity(0, size_of_val(&mask), mask.as_mut_ptr().cast::<c_void>()) };
+    let cpus = if bytes < 0 { 1 } else { mask.iter().map(|word| word.count_ones() as usize).sum() };
     cgroup_quota().map_or(cpus, |quota| cpus.min(quota)).max(1)
 }
 
@@ -130,35 +107,19 @@ fn cgroup_quota() -> Option<usize> {
     let mut text = [0u8; 256];
     consider(read(c"/sys/fs/cgroup/cpu.max".to_bytes_with_nul(), &mut text).and_then(quota_v2));
     if let Some(lines) = read(c"/proc/self/cgroup".to_bytes_with_nul(), &mut buffer) {
-        let path = lines
-            .split(|&byte| byte == b'\n')
-            .find_map(|line| line.strip_prefix(b"0::"));
+        let path = lines.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"0::"));
         let mut group = path.unwrap_or(b"");
         while group.len() > 1 {
-            consider(
-                read_joined(b"/sys/fs/cgroup", group, b"/cpu.max\0", &mut text).and_then(quota_v2),
-            );
+            consider(read_joined(b"/sys/fs/cgroup", group, b"/cpu.max\0", &mut text).and_then(quota_v2));
             let parent = group.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
             group = group.get(..parent).unwrap_or(b"");
         }
     }
     // Version 1.
     let mut period_text = [0u8; 64];
-    let quota = read(
-        c"/sys/fs/cgroup/cpu/cpu.cfs_quota_us".to_bytes_with_nul(),
-        &mut text,
-    )
-    .and_then(number);
-    let period = read(
-        c"/sys/fs/cgroup/cpu/cpu.cfs_period_us".to_bytes_with_nul(),
-        &mut period_text,
-    )
-    .and_then(number);
-    consider(
-        quota
-            .zip(period)
-            .and_then(|(quota, period)| divide(quota, period)),
-    );
+    let quota = read(c"/sys/fs/cgroup/cpu/cpu.cfs_quota_us".to_bytes_with_nul(), &mut text).and_then(number);
+    let period = read(c"/sys/fs/cgroup/cpu/cpu.cfs_period_us".to_bytes_with_nul(), &mut period_text).and_then(number);
+    consider(quota.zip(period).and_then(|(quota, period)| divide(quota, period)));
     best
 }
 
@@ -169,11 +130,7 @@ fn quota_v2(text: &[u8]) -> Option<usize> {
 }
 
 fn divide(quota: u64, period: u64) -> Option<usize> {
-    if period == 0 {
-        None
-    } else {
-        Some(quota.div_ceil(period) as usize)
-    }
+    if period == 0 { None } else { Some(quota.div_ceil(period) as usize) }
 }
 
 /// A decimal number at the start of the text; `None` for `max` and `-1`.
@@ -181,22 +138,12 @@ fn number(text: &[u8]) -> Option<u64> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit());
     let mut value = None;
     for &digit in digits {
-        value = Some(
-            value
-                .unwrap_or(0u64)
-                .checked_mul(10)?
-                .checked_add(u64::from(digit - b'0'))?,
-        );
+        value = Some(value.unwrap_or(0u64).checked_mul(10)?.checked_add(u64::from(digit - b'0'))?);
     }
     value
 }
 
-fn read_joined<'a>(
-    root: &[u8],
-    group: &[u8],
-    file: &[u8],
-    buffer: &'a mut [u8],
-) -> Option<&'a [u8]> {
+fn read_joined<'a>(root: &[u8], group: &[u8], file: &[u8], buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     let mut path = [0u8; 1024];
     let mut slots = path.iter_mut();
     for &byte in root.iter().chain(group).chain(file) {

@@ -15,10 +15,7 @@ pub struct Block {
 }
 
 impl Block {
-    pub const EMPTY: Block = Block {
-        start: ptr::null_mut(),
-        size: 0,
-    };
+    pub const EMPTY: Block = Block { start: ptr::null_mut(), size: 0 };
 
     /// `size` bytes at an address that is a multiple of [`pt2c_abi::ALIGNMENT`]; `None` without memory. The content is undefined.
     pub fn new(size: u64) -> Option<Block> {
@@ -29,11 +26,7 @@ impl Block {
         if size > isize::MAX as usize {
             return None;
         }
-        let alignment = if size >= 2 * HUGE {
-            HUGE
-        } else {
-            pt2c_abi::ALIGNMENT as usize
-        };
+        let alignment = if size >= 2 * HUGE { HUGE } else { pt2c_abi::ALIGNMENT as usize };
         let mut start: *mut c_void = ptr::null_mut();
         // SAFETY: `start` is valid for writing, the alignment is a power of two and a multiple of a pointer's size.
         if unsafe { libc::posix_memalign(&mut start, alignment, size) } != 0 {
@@ -43,10 +36,7 @@ impl Block {
             // SAFETY: the range was just allocated and starts at a page. A refusal only costs speed.
             unsafe { libc::madvise(start, size - size % HUGE, libc::MADV_HUGEPAGE) };
         }
-        Some(Block {
-            start: start.cast(),
-            size,
-        })
+        Some(Block { start: start.cast(), size })
     }
 
     /// As [`Block::new`], filled with zeros.
@@ -91,11 +81,7 @@ impl<T: Copy> Array<T> {
     /// All-zero bytes are a valid `T`.
     pub unsafe fn zeroed(count: usize) -> Option<Array<T>> {
         let bytes = count.checked_mul(size_of::<T>())?;
-        Some(Array {
-            block: Block::zeroed(bytes as u64)?,
-            count,
-            values: core::marker::PhantomData,
-        })
+        Some(Array { block: Block::zeroed(bytes as u64)?, count, values: core::marker::PhantomData })
     }
 }
 

@@ -13,10 +13,7 @@ pub struct Message {
 
 impl Message {
     pub const fn new() -> Message {
-        Message {
-            bytes: [0; SIZE],
-            length: 0,
-        }
+        Message { bytes: [0; SIZE], length: 0 }
     }
 
     pub fn clear(&mut self) {
@@ -85,9 +82,7 @@ impl Message {
         match bytes.windows(2).position(|pair| pair == b"{}") {
             Some(at) => {
                 let (before, after) = bytes.split_at_checked(at).unwrap_or((bytes, b""));
-                self.bytes(before)
-                    .int(value)
-                    .bytes(after.get(2..).unwrap_or(b""))
+                self.bytes(before).int(value).bytes(after.get(2..).unwrap_or(b""))
             }
             None => self.bytes(bytes),
         }
@@ -116,9 +111,7 @@ impl Message {
                 break;
             }
         }
-        let (_, used) = digits
-            .split_at_checked(20 - count)
-            .unwrap_or((b"", &digits));
+        let (_, used) = digits.split_at_checked(20 - count).unwrap_or((b"", &digits));
         self.bytes(used)
     }
 }

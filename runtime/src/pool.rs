@@ -124,23 +124,13 @@ impl Pool {
     ///
     /// # Safety
     /// `place` is valid for writing, stays where it is, and [`Pool::stop`] is called once at the end if this succeeds.
-    pub unsafe fn start(
-        place: *mut Pool,
-        threads: usize,
-        message: &mut Message,
-    ) -> Result<(), Status> {
+    pub unsafe fn start(place: *mut Pool, threads: usize, message: &mut Message) -> Result<(), Status> {
         let cpus = cpu::usable_cpus();
-        let threads = if threads == 0 {
-            cpus.min(MAX_THREADS)
-        } else {
-            threads
-        };
+        let threads = if threads == 0 { cpus.min(MAX_THREADS) } else { threads };
         let workers = threads - 1;
         let bytes = workers * size_of::<Slot>();
         // Blocks are aligned to 64 bytes; slots want 128.
-        let Some(slots) =
-            Block::zeroed((bytes + align_of::<Slot>()) as u64 * u64::from(workers > 0))
-        else {
+        let Some(slots) = Block::zeroed((bytes + align_of::<Slot>()) as u64 * u64::from(workers > 0)) else {
             message.text("no memory for the threads");
             return Err(Status::Memory);
         };
@@ -172,10 +162,7 @@ impl Pool {
                 let slot = Pool::slot(place, index);
                 (*slot).pool = place;
                 (*slot).bed.init();
-                helgrind::untrack(
-                    ptr::from_ref(&(*slot).sequence).cast(),
-                    size_of::<AtomicU32>(),
-                );
+                helgrind::untrack(ptr::from_ref(&(*slot).sequence).cast(), size_of::<AtomicU32>());
                 if libc::pthread_create(&mut (*slot).thread, ptr::null(), work, slot.cast()) != 0 {
                     (*slot).bed.destroy();
                     failed = true;
@@ -185,9 +172,7 @@ impl Pool {
             }
             libc::pthread_sigmask(libc::SIG_SETMASK, &old, ptr::null_mut());
             if failed {
-                message
-                    .text("cannot create thread ")
-                    .unsigned((*place).workers as u64 + 2);
+                message.text("cannot create thread ").unsigned((*place).workers as u64 + 2);
                 message.text(" of ").unsigned(threads as u64);
                 Pool::stop(place);
                 return Err(Status::Threads);
@@ -204,10 +189,7 @@ impl Pool {
         // SAFETY: the block has room for the slots after rounding up to their alignment.
         unsafe {
             let start = (*pool).slots.start();
-            start
-                .add(start.align_offset(align_of::<Slot>()))
-                .cast::<Slot>()
-                .add(index)
+            start.add(start.align_offset(align_of::<Slot>())).cast::<Slot>().add(index)
         }
     }
 
@@ -234,16 +216,7 @@ impl Pool {
         // SAFETY: the threads are joined before their slots go.
         unsafe {
             for index in 0..(*pool).workers {
-                Pool::publish(
-                    pool,
-                    index,
-                    Part {
-                        task: None,
-                        args: ptr::null_mut(),
-                        begin: 0,
-                        end: 0,
-                    },
-                );
+                Pool::publish(pool, index, Part { task: None, args: ptr::null_mut(), begin: 0, end: 0 });
             }
             for index in 0..(*pool).workers {
                 let slot = Pool::slot(pool, index);
@@ -259,13 +232,7 @@ impl Pool {
     ///
     /// # Safety
     /// `pool` is started; `task` may be called with `args` on several threads at once.
-    pub unsafe fn divide(
-        pool: *const Pool,
-        task: TaskFn,
-        args: *mut *mut c_void,
-        extent: i64,
-        grain: i64,
-    ) {
+    pub unsafe fn divide(pool: *const Pool, task: TaskFn, args: *mut *mut c_void, extent: i64, grain: i64) {
         if extent <= 0 {
             return;
         }
@@ -280,19 +247,10 @@ impl Pool {
                 return;
             }
             let (each, extra) = (chunks / parts, chunks % parts);
-            let begin = |part: i64| {
-                (part * each + part.min(extra))
-                    .saturating_mul(grain)
-                    .min(extent)
-            };
+            let begin = |part: i64| (part * each + part.min(extra)).saturating_mul(grain).min(extent);
             this.open.store(parts as u32 - 1, SeqCst);
             for part in 1..parts {
-                let range = Part {
-                    task: Some(task),
-                    args,
-                    begin: begin(part),
-                    end: begin(part + 1),
-                };
+                let range = Part { task: Some(task), args, begin: begin(part), end: begin(part + 1) };
                 Pool::publish(pool, part as usize - 1, range);
             }
             task(args, 0, begin(1));
@@ -311,9 +269,7 @@ unsafe extern "C" fn work(slot: *mut c_void) -> *mut c_void {
         let pool = &*(*slot).pool;
         let mut seen = 0;
         loop {
-            (*slot)
-                .bed
-                .wait(pool.spins, || (*slot).sequence.load(SeqCst) != seen);
+            (*slot).bed.wait(pool.spins, || (*slot).sequence.load(SeqCst) != seen);
             seen = seen.wrapping_add(1);
             helgrind::receive(slot.cast());
             let part = *(*slot).part.get();

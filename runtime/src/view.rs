@@ -3,9 +3,7 @@
 use core::ffi::{CStr, c_char};
 use core::slice;
 
-use pt2c_abi::{
-    Binding, Buffer, Constraint, EvalError, Leaf, Model, Program, Size, State, Symbol, evaluate,
-};
+use pt2c_abi::{Binding, Buffer, Constraint, Leaf, Model, Program, Size, State, Symbol, evaluate};
 
 /// `count` items from `start`; empty for null.
 ///
@@ -61,12 +59,11 @@ impl View {
     /// The words of a program; empty for an absent one.
     pub fn program(self, program: Program) -> &'static [i64] {
         let start = program.start as usize;
-        self.words()
-            .get(start..start + program.length as usize)
-            .unwrap_or(&[])
+        self.words().get(start..start + program.length as usize).unwrap_or(&[])
     }
 
-    pub fn evaluate(self, program: Program, symbols: &[i64]) -> Result<i64, EvalError> {
+    /// `None` if the value is undefined: an overflow or a division by zero.
+    pub fn evaluate(self, program: Program, symbols: &[i64]) -> Option<i64> {
         evaluate(self.program(program), symbols)
     }
 }

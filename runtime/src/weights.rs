@@ -18,11 +18,7 @@ pub struct Weights {
 }
 
 impl Weights {
-    pub const NONE: Weights = Weights {
-        start: ptr::null(),
-        mapping: ptr::null_mut(),
-        length: 0,
-    };
+    pub const NONE: Weights = Weights { start: ptr::null(), mapping: ptr::null_mut(), length: 0 };
 
     /// The first byte of the weights.
     pub fn start(&self) -> *const u8 {
@@ -41,16 +37,9 @@ impl Weights {
     ) -> Result<Weights, Status> {
         let model = view.model();
         if !model.weights.is_null() || model.weights_size == 0 {
-            return Ok(Weights {
-                start: model.weights,
-                ..Weights::NONE
-            });
+            return Ok(Weights { start: model.weights, ..Weights::NONE });
         }
-        let path = if path.is_null() {
-            model.weights_file
-        } else {
-            path
-        };
+        let path = if path.is_null() { model.weights_file } else { path };
         // SAFETY: `path` and the descriptor's texts are zero-terminated.
         unsafe {
             message.text("weights file \"").c(path).text("\": ");
@@ -80,24 +69,13 @@ impl Weights {
                 return Err(Status::Weights);
             }
             let length = length as usize;
-            let mapping = libc::mmap(
-                ptr::null_mut(),
-                length,
-                libc::PROT_READ,
-                libc::MAP_PRIVATE,
-                file,
-                0,
-            );
+            let mapping = libc::mmap(ptr::null_mut(), length, libc::PROT_READ, libc::MAP_PRIVATE, file, 0);
             libc::close(file);
             if mapping as isize == -1 {
                 message.text("cannot map it");
                 return Err(Status::Weights);
             }
-            Ok(Weights {
-                start: mapping.cast::<u8>().add(HEADER_SIZE),
-                mapping,
-                length,
-            })
+            Ok(Weights { start: mapping.cast::<u8>().add(HEADER_SIZE), mapping, length })
         }
     }
 
@@ -111,12 +89,8 @@ impl Weights {
             return Err(Status::Weights);
         };
         if header.version != ABI_VERSION {
-            message
-                .text("its format version is ")
-                .unsigned(u64::from(header.version));
-            message
-                .text(", this library reads version ")
-                .unsigned(u64::from(ABI_VERSION));
+            message.text("its format version is ").unsigned(u64::from(header.version));
+            message.text(", this library reads version ").unsigned(u64::from(ABI_VERSION));
             return Err(Status::Weights);
         }
         if header.hash != model.weights_hash || header.size != model.weights_size {
@@ -125,19 +99,12 @@ impl Weights {
         }
         let content = (self.length - HEADER_SIZE) as u64;
         if content != model.weights_size {
-            message
-                .text("it holds ")
-                .unsigned(content)
-                .text(" bytes of weights, but its header says ");
-            message
-                .unsigned(model.weights_size)
-                .text(": the file is damaged");
+            message.text("it holds ").unsigned(content).text(" bytes of weights, but its header says ");
+            message.unsigned(model.weights_size).text(": the file is damaged");
             return Err(Status::Weights);
         }
         // SAFETY: header and content together are the mapping.
-        if verify
-            && pt2c_abi::hash::hash(unsafe { slice::from_raw_parts(self.start, content as usize) })
-                != header.hash
+        if verify && pt2c_abi::hash::hash(unsafe { slice::from_raw_parts(self.start, content as usize) }) != header.hash
         {
             message.text("its content does not match its hash: the file is damaged");
             return Err(Status::Weights);

@@ -5,8 +5,20 @@
 //! (unless they go to a file of their own), and the runtime, whose symbols are renamed so that everything in the archive
 //! begins with the model's name and two models link into one program. Nothing here needs LLVM.
 
-pub mod expr;
-pub mod spec;
+mod archive;
+mod descriptor;
+mod header;
+mod layout;
+mod library;
+mod names;
+mod package;
+mod runtime;
+mod spec;
+mod symbols;
+mod weights;
 
-pub use expr::Expr;
+pub use library::{
+    CompiledObject, LARGEST_EMBEDDED, LibraryError, LibraryFiles, WeightsPlacement, link_objects, write_library,
+};
+pub use names::is_identifier;
 pub use spec::{Buffer, Constant, Constraint, Leaf, LeafKind, LibrarySpec, SpecError, State, Symbol, Weights};

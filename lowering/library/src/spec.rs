@@ -2,14 +2,16 @@
 
 use std::borrow::Cow;
 
-pub use pt2c_abi::{DType, LeafKind};
+use pt2c_ir::DType;
+use pt2c_ir::dim::{Dim, Pred};
 
-use crate::expr::Expr;
+pub use pt2c_abi::LeafKind;
 
 /// The interface and the memory of one compiled model.
 ///
-/// The indices are those of the vectors: `Buffer::Input(i)` is `inputs[i]`, `Op::Symbol(i)` in an expression is `symbols[i]`, `values[i]`
-/// in the generated entry function is `buffers[i]`.
+/// The indices are those of the vectors: `Buffer::Input(i)` is `inputs[i]`; in the generated entry function
+/// (`NAME__main`, see [`pt2c_abi::MainFn`]) `values[i]` is `buffers[i]` and `symbols[i]` is `symbols[i]` of this struct. Expressions use
+/// the symbols by name.
 #[derive(Clone, Debug, Default)]
 pub struct LibrarySpec {
     /// Prefix of every symbol, file and type: a C identifier.
@@ -28,8 +30,8 @@ pub struct LibrarySpec {
     pub constraints: Vec<Constraint>,
     pub states: Vec<State>,
     pub buffers: Vec<Buffer>,
-    /// Bytes of the arena.
-    pub arena_size: Option<Expr>,
+    /// Bytes of the arena; `None` = no arena.
+    pub arena_size: Option<Dim>,
     /// Texts of the failures that the program reports with `rt_fail`, by message id; `{}` stands for the value.
     pub messages: Vec<String>,
 }
@@ -44,9 +46,9 @@ pub struct Leaf {
     pub kind: LeafKind,
     pub dtype: DType,
     /// Sizes of a tensor, outermost first.
-    pub shape: Vec<Expr>,
+    pub shape: Vec<Dim>,
     /// An integer leaf: its value. An input's is a symbol or linear in one.
-    pub value: Option<Expr>,
+    pub value: Option<Dim>,
     /// Inputs: the program writes to the caller's data.
     pub mutated: bool,
     /// Outputs whose size the run computes: the buffer (an arena one) that the runtime copies to the caller afterwards.
@@ -55,7 +57,7 @@ pub struct Leaf {
 
 impl Leaf {
     /// A tensor leaf that is neither mutated nor staged.
-    pub fn tensor(path: &str, position: u32, dtype: DType, shape: Vec<Expr>) -> Leaf {
+    pub fn tensor(path: &str, position: u32, dtype: DType, shape: Vec<Dim>) -> Leaf {
         Leaf {
             path: path.to_owned(),
             position,
@@ -69,7 +71,7 @@ impl Leaf {
     }
 
     /// An integer leaf.
-    pub fn int(path: &str, position: u32, value: Expr) -> Leaf {
+    pub fn int(path: &str, position: u32, value: Dim) -> Leaf {
         Leaf { kind: LeafKind::Int, value: Some(value), ..Leaf::tensor(path, position, DType::I64, Vec::new()) }
     }
 }
@@ -101,8 +103,7 @@ pub struct Symbol {
 /// A rule that every call must satisfy, over symbols that are not computed.
 #[derive(Clone, Debug)]
 pub struct Constraint {
-    /// Non-zero = satisfied; the text is the rule (`s0 % 2 == 0`).
-    pub rule: Expr,
+    pub rule: Pred,
     /// What the error says after "is N, but "; default: `must satisfy RULE`.
     pub text: Option<String>,
 }
@@ -126,7 +127,7 @@ pub enum Buffer {
     /// The data of `outputs[i]` (a tensor, not staged).
     Output(u32),
     /// A place in the arena, in bytes; offsets are multiples of [`pt2c_abi::ALIGNMENT`].
-    Arena { offset: Expr, size: Expr },
+    Arena { offset: Dim, size: Dim },
     /// `states[i]`.
     State(u32),
     /// A place in the weights, in bytes.
@@ -180,6 +181,9 @@ pub enum SpecError {
     /// No input determines the symbol.
     #[error("no input size determines {symbol}: every symbol must be a size of an input, or linear in one")]
     Unbound { symbol: String },
+    /// An expression uses a symbol that is not in the list.
+    #[error("{place} uses the symbol {symbol}, which is not declared")]
+    Undeclared { place: String, symbol: String },
     /// A reference to something that is not there, or a shape that makes no sense.
     #[error("inconsistent library description: {0}")]
     Inconsistent(String),

@@ -14,7 +14,7 @@ pub mod weights;
 
 pub use descriptor::*;
 pub use options::{Options, Status};
-pub use program::{EvalError, Op, evaluate};
+pub use program::{Op, evaluate};
 
 /// Version of everything in this crate; the first 32-bit field after the descriptor's magic number.
 pub const ABI_VERSION: u32 = 1;

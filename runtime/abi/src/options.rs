@@ -47,7 +47,11 @@ impl Status {
     /// All of them, in the order of their codes: the name in C (after the prefix) and what it means.
     pub const ALL: &'static [(Status, &'static str, &'static str)] = &[
         (Status::Ok, "OK", "success"),
-        (Status::Argument, "ERROR_ARGUMENT", "a null or misaligned pointer, a size that breaks a rule, an unusable option"),
+        (
+            Status::Argument,
+            "ERROR_ARGUMENT",
+            "a null or misaligned pointer, a size that breaks a rule, an unusable option",
+        ),
         (Status::Capacity, "ERROR_CAPACITY", "an output's capacity is too small; its shape says what is needed"),
         (Status::Memory, "ERROR_MEMORY", "no memory, or the arena would have to grow and no_grow is set"),
         (Status::Weights, "ERROR_WEIGHTS", "the weights file is missing, damaged or belongs to another library"),

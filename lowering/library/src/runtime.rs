@@ -1,0 +1,37 @@
+//! The runtime's object (compiled by this crate's build script) with its symbols renamed for one library.
+
+use object::build::ByteString;
+use object::build::elf::Builder;
+use object::elf;
+
+use crate::library::LibraryError;
+
+/// The object as rustc made it.
+const OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/runtime.o"));
+
+/// Prefix of the runtime's public functions.
+const PUBLIC: &str = "pt2c_api_";
+/// Prefix of everything that only the library's own objects use.
+const PRIVATE: &str = "pt2c_rt_";
+
+/// The runtime for the library `name`: `pt2c_api_X` becomes `NAME_X`, `pt2c_rt_X` becomes the hidden `NAME__rt_X`.
+pub fn object(name: &str) -> Result<Vec<u8>, LibraryError> {
+    let mut builder = Builder::read(OBJECT)?;
+    for symbol in &mut builder.symbols {
+        let Ok(old) = std::str::from_utf8(symbol.name.as_slice()) else {
+            continue;
+        };
+        let new = if let Some(rest) = old.strip_prefix(PUBLIC) {
+            format!("{name}_{rest}")
+        } else if let Some(rest) = old.strip_prefix(PRIVATE) {
+            symbol.st_other = elf::STV_HIDDEN;
+            format!("{name}__rt_{rest}")
+        } else {
+            continue;
+        };
+        symbol.name = ByteString::from(new.into_bytes());
+    }
+    let mut bytes = Vec::new();
+    builder.write(&mut bytes)?;
+    Ok(bytes)
+}
