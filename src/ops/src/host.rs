@@ -2,7 +2,7 @@
 
 use crate::tensor::{ravel, strides_of, unravel};
 use crate::{Call, OpError, Scalar, Tensor};
-use pt2c_ir::dim::Dim;
+use pt2c_ir::dim::{Dim, Scope};
 use pt2c_ir::{Arg, DType, Fact};
 
 /// The fact of a host tensor.
@@ -286,3 +286,76 @@ pub fn select(x: &Tensor, dim: usize, index: usize) -> Tensor {
 pub fn dot(index: &[usize], strides: &[usize]) -> usize {
     index.iter().zip(strides).map(|(i, s)| i * s).sum()
 }
+
+/// Evaluates an operator of the table.
+pub fn call(op: &str, args: Vec<Arg<Tensor>>) -> Result<Vec<Tensor>, OpError> {
+    let op = crate::lookup(op).ok_or_else(|| OpError::UnknownOperator(op.to_string()))?;
+    (op.def.eval)(&Call { op, args: &args, scope: &Scope::default() })
+}
+
+/// Evaluates an operator of the table that has one result.
+pub fn call1(op: &str, args: Vec<Arg<Tensor>>) -> Result<Tensor, OpError> {
+    call(op, args)?.pop().ok_or_else(|| OpError::Invalid(format!("`{op}` has no result")))
+}
+
+/// A broadcast binary function in f64.
+pub fn binary(a: &Tensor, b: &Tensor, f: impl Fn(f64, f64) -> f64) -> Result<Tensor, OpError> {
+    let shape = broadcast(a.shape(), b.shape())?;
+    Ok(zip(DType::F64, &shape, a, b, f))
+}
+
+/// Sum over dimensions in f64; they stay with size 1 if `keep`.
+pub fn sum(x: &Tensor, dims: &[usize], keep: bool) -> Tensor {
+    fold(x, dims, keep, 0.0, |a, b| a + b)
+}
+
+/// Mean over dimensions in f64.
+pub fn mean(x: &Tensor, dims: &[usize], keep: bool) -> Tensor {
+    let count: usize = dims.iter().map(|&d| x.shape()[d]).product();
+    map(&sum(x, dims, keep), |v| v / count as f64)
+}
+
+/// A left fold over dimensions in f64.
+pub fn fold(x: &Tensor, dims: &[usize], keep: bool, init: f64, f: impl Fn(f64, f64) -> f64) -> Tensor {
+    let kept: Vec<usize> = x.shape().iter().enumerate().map(|(d, &n)| if dims.contains(&d) { 1 } else { n }).collect();
+    let strides = broadcast_strides(&kept, x.rank());
+    let mut out = vec![init; kept.iter().product()];
+    let mut index = vec![0; x.rank()];
+    for i in 0..x.numel() {
+        unravel(i, x.shape(), &mut index);
+        let at = dot(&index, &strides);
+        out[at] = f(out[at], x.f64(i));
+    }
+    let shape: Vec<usize> = if keep {
+        kept
+    } else {
+        x.shape().iter().enumerate().filter(|(d, _)| !dims.contains(d)).map(|(_, &n)| n).collect()
+    };
+    Tensor::from_f64(DType::F64, &shape, &out)
+}
+
+/// The result of `eval`, which computes in f64 (or exactly), rounded to the inferred dtype.
+pub fn round_result(
+    call: &Call<'_, Tensor>,
+    eval: impl Fn(&Call<'_, Tensor>) -> Result<Tensor, OpError>,
+) -> Result<Vec<Tensor>, OpError> {
+    let (dtype, shape) = result_of(call)?;
+    let out = eval(call)?.cast(dtype);
+    if out.shape() != shape {
+        return Err(OpError::Invalid(format!("`{}` gave {:?} where {shape:?} is inferred", call.op.name, out.shape())));
+    }
+    Ok(vec![out])
+}
+
+/// Floats as f64; other tensors as they are.
+pub fn widened(x: &Tensor) -> Tensor {
+    if x.dtype().is_float() { x.cast(DType::F64) } else { x.clone() }
+}
+
+/// Declares an operator with one result whose evaluation computes in f64: `rounded!(schema, infer, eval)`.
+macro_rules! rounded {
+    ($schema:expr, $infer:expr, $eval:expr $(,)?) => {
+        OpDef::new($schema, $infer, |c| $crate::host::round_result(c, $eval))
+    };
+}
+pub(crate) use rounded;

@@ -1,7 +1,9 @@
 //! PyTorch's operators, one file per family. Schemas are PyTorch's own text; a test compares them with a dump.
 
 mod binary;
+mod einsum;
 mod join;
+mod linear;
 mod pad;
 mod slicing;
 mod view;
@@ -14,6 +16,8 @@ use crate::movement::PlanFn;
 pub const FAMILIES: &[&[OpDef]] = &[
     binary::OPS,
     join::OPS,
+    einsum::OPS,
+    linear::OPS,
     pad::OPS,
     slicing::OPS,
     view::OPS,
