@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 pub mod builder;
+pub mod contraction;
 pub mod dims;
 pub mod error;
 mod llvm;

@@ -8,5 +8,9 @@ mod chain;
 mod dims;
 #[path = "native/math.rs"]
 mod math;
+#[path = "native/gemm.rs"]
+mod gemm;
+#[path = "native/memory.rs"]
+mod memory;
 #[path = "native/support.rs"]
 mod support;

@@ -1,0 +1,521 @@
+//! Matrix products: `out[z, i, j] = epilogue(Σ_k a[z, i, k] · b[z, k, j])`.
+//!
+//! A task is a block of rows and a few column panels of one batch. Inside, panels are the outer loop and row tiles the
+//! inner one, so that a panel of `b` is read from a near cache for all rows of the block.
+
+use super::micro::{Arithmetic, Columns, Rows, tile};
+use super::size::{Size, for_range};
+use super::tile::Tile;
+use super::{Epilogue, Matrix, Out, widen};
+use crate::NativeError;
+use crate::builder::{Elem, Func, IntPredicate, Type, Val};
+
+/// A (batched) matrix product.
+pub struct Gemm<'a> {
+    /// Batch extents, outermost first.
+    pub batch: Vec<Size>,
+    /// Rows.
+    pub m: Size,
+    /// Columns.
+    pub n: Size,
+    /// Contracted extent.
+    pub k: Size,
+    /// First operand: `row` steps m, `col` steps k.
+    pub a: Matrix<'a>,
+    /// Second operand.
+    pub b: GemmB<'a>,
+    /// Element that sums are kept in; operands are widened to it.
+    pub accumulator: Elem,
+    /// Whether integer operands narrower than the accumulator are signed.
+    pub signed: bool,
+    /// Register tile ([`super::tile::choose`]).
+    pub tile: Tile,
+}
+
+/// Where the second operand is.
+pub enum GemmB<'a> {
+    /// A constant packed by [`super::pack::columns`] with panels of [`Tile::columns`].
+    Packed {
+        /// The panels.
+        buffer: Val,
+    },
+    /// Anywhere: `row` steps k, `col` steps n.
+    Strided(Matrix<'a>),
+}
+
+/// How the output is cut into tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blocking {
+    /// Rows of a task: a multiple of the tile's rows.
+    pub rows: i64,
+    /// Columns of a task: a multiple of the tile's columns.
+    pub columns: i64,
+}
+
+/// Multiply-adds of a task: tens of microseconds, so that starting one costs nothing and threads share evenly.
+const TASK_WORK: i64 = 2_000_000;
+/// Rows of a task: enough to pay for reading a panel, few enough that their part of `a` stays in the second-level cache.
+const TASK_ROWS: i64 = 96;
+/// Bytes of a packed panel piece on the stack.
+const PANEL_BYTES: i64 = 48 * 1024;
+
+impl Blocking {
+    /// The cut for a product of this shape; unknown sizes are taken as large.
+    pub fn choose(m: Size, n: Size, k: Size, tile: Tile) -> Blocking {
+        let mr = i64::from(tile.rows.max(1));
+        let round_up = |x: i64, to: i64| (x + to - 1) / to * to;
+        let rows = match m {
+            Size::Static(m) => {
+                let blocks = (m.max(1) + TASK_ROWS - 1) / TASK_ROWS;
+                (m.max(1) + blocks - 1) / blocks
+            }
+            Size::Dynamic(_) => TASK_ROWS,
+        };
+        let rows = round_up(rows, mr);
+        let width = tile.columns().max(1);
+        let k = k.known().unwrap_or(512).max(1);
+        let panels = (TASK_WORK / rows.saturating_mul(k).saturating_mul(width).max(1)).max(1);
+        let all = n.known().map_or(panels, |n| (n.max(1) + width - 1) / width);
+        // An even split of the panels over tasks.
+        let tasks = (all + panels - 1) / panels;
+        Blocking { rows, columns: (all + tasks - 1) / tasks * width }
+    }
+}
+
+impl Gemm<'_> {
+    /// How the output is cut into tasks. Their number is the product of the batch extents, `⌈m / rows⌉` and
+    /// `⌈n / columns⌉`.
+    pub fn blocking(&self) -> Blocking {
+        Blocking::choose(self.m, self.n, self.k, self.tile)
+    }
+
+    /// Emits the tasks `begin..end` (index values).
+    ///
+    /// # Errors
+    /// Those of the callbacks.
+    pub fn emit(&self, b: &mut Func<'_>, begin: Val, end: Val, epilogue: &mut Epilogue<'_>) -> Result<(), NativeError> {
+        let blocking = self.blocking();
+        let scratch = self.scratch(b);
+        for_range(b, Size::Dynamic(begin), Size::Dynamic(end), |b, task| {
+            let column_tasks = self.n.ceil_div(b, blocking.columns);
+            let row_tasks = self.m.ceil_div(b, blocking.rows);
+            let (rest, column_task) = task.split(b, column_tasks);
+            let (mut rest, row_task) = rest.split(b, row_tasks);
+            let mut batch = vec![Size::ZERO; self.batch.len()];
+            for (index, extent) in batch.iter_mut().zip(&self.batch).rev() {
+                (rest, *index) = rest.split(b, *extent);
+            }
+            let row0 = row_task.times(b, blocking.rows);
+            let left = self.m.sub(b, row0);
+            let rows = Size::Static(blocking.rows).min(b, left);
+            let a_base = (self.a.base)(b, &batch)?;
+            let b_base = match &self.b {
+                GemmB::Packed { .. } => Size::ZERO,
+                GemmB::Strided(matrix) => (matrix.base)(b, &batch)?,
+            };
+            let block = Block { row0, rows, a_base, b_base, batch: &batch, scratch };
+            self.panels(b, &block, blocking, column_task, epilogue)
+        })
+    }
+
+    /// Stack buffers for an operand that is copied on the way.
+    fn scratch(&self, b: &mut Func<'_>) -> Option<Scratch> {
+        match &self.b {
+            GemmB::Packed { .. } => return None,
+            GemmB::Strided(matrix) if matrix.col.is(1) && !self.worth_packing() => return None,
+            GemmB::Strided(_) => {}
+        }
+        let width = self.tile.columns();
+        let piece = (PANEL_BYTES / (width * i64::from(self.accumulator.bytes())).max(1)).max(16);
+        // A contracted extent a little over one piece is still one piece.
+        let whole = self.k.known().filter(|k| *k <= 2 * piece);
+        let piece = whole.map_or(piece, |k| k.max(1));
+        let panel = b.stack((piece * width) as u64, self.accumulator);
+        let sums = whole.is_none().then(|| b.stack((self.blocking().rows * width) as u64, self.accumulator));
+        Some(Scratch { piece, panel, sums })
+    }
+
+    fn arithmetic(&self) -> Arithmetic {
+        Arithmetic { lanes: self.tile.lanes, elem: self.accumulator, signed: self.signed }
+    }
+
+    /// All columns of a task: whole panels, then what is left of the last one.
+    fn panels(
+        &self,
+        b: &mut Func<'_>,
+        block: &Block<'_>,
+        blocking: Blocking,
+        column_task: Size,
+        epilogue: &mut Epilogue<'_>,
+    ) -> Result<(), NativeError> {
+        let width = self.tile.columns();
+        let lanes = i64::from(self.tile.lanes);
+        let per_task = blocking.columns / width;
+        let whole = self.n.div(b, width);
+        let first = column_task.times(b, per_task);
+        let last = first.plus(b, per_task).min(b, whole);
+        for_range(b, first, last, |b, panel| {
+            let column = panel.times(b, width);
+            self.panel(b, block, column, self.tile.vectors, None, epilogue)
+        })?;
+        // The columns behind the last whole panel belong to the last task.
+        let tasks = self.n.ceil_div(b, blocking.columns);
+        let last_task = tasks.plus(b, -1);
+        let rest = self.n.rem(b, width);
+        let column = whole.times(b, width);
+        column_task.if_cmp(b, IntPredicate::Eq, last_task, |b| match rest {
+            Size::Static(0) => Ok(()),
+            Size::Static(rest) => {
+                let vectors = ((rest + lanes - 1) / lanes) as u32;
+                let partial = rest % lanes;
+                let mask = (partial > 0).then(|| {
+                    let partial = b.index(partial);
+                    b.mask(partial, self.tile.lanes)
+                });
+                self.panel(b, block, column, vectors, mask, epilogue)
+            }
+            Size::Dynamic(_) => {
+                let pieces = rest.ceil_div(b, lanes);
+                for_range(b, Size::ZERO, pieces, |b, piece| {
+                    let done = piece.times(b, lanes);
+                    let at = column.add(b, done);
+                    let left = rest.sub(b, done).val(b);
+                    let mask = b.mask(left, self.tile.lanes);
+                    self.panel(b, block, at, 1, Some(mask), epilogue)
+                })
+            }
+        })
+    }
+
+    /// One panel of columns for all rows of the block. `mask` says which lanes of the last vector exist.
+    fn panel(
+        &self,
+        b: &mut Func<'_>,
+        block: &Block<'_>,
+        column: Size,
+        vectors: u32,
+        mask: Option<Val>,
+        epilogue: &mut Epilogue<'_>,
+    ) -> Result<(), NativeError> {
+        let width = i64::from(vectors) * i64::from(self.tile.lanes);
+        let direct = match &self.b {
+            GemmB::Packed { buffer } => {
+                let base = column.mul(b, self.k);
+                let step = Size::Static(width);
+                let prefetch = (width == self.tile.columns() && !self.k.is(1)).then(|| {
+                    let skip = self.k.times(b, width);
+                    (base.add(b, skip), self.prefetch_per_step())
+                });
+                // Packed panels are padded: no mask for loads.
+                Columns { buffer: *buffer, base, step, vectors, mask: None, prefetch }
+            }
+            GemmB::Strided(matrix) if matrix.col.is(1) && !self.worth_packing() => {
+                let base = block.b_base.add(b, column);
+                Columns { buffer: matrix.buffer, base, step: matrix.row, vectors, mask, prefetch: None }
+            }
+            GemmB::Strided(matrix) => return self.packed_on_the_way(b, block, matrix, column, vectors, mask, epilogue),
+        };
+        let k = self.k;
+        self.row_tiles(b, block, &mut |b, row, mr| {
+            let zero = b.zero(self.arithmetic().ty());
+            let acc = vec![zero; (mr * vectors) as usize];
+            let mut columns = direct;
+            if let Some((next, per_step)) = columns.prefetch {
+                // Each row tile fetches another part of the next panel.
+                let tile_index = row.sub(b, block.row0).div(b, i64::from(self.tile.rows));
+                let part = tile_index.mul(b, k).times(b, per_step);
+                columns.prefetch = Some((next.add(b, part), per_step));
+            }
+            let rows = self.rows_from(b, block, row, Size::ZERO);
+            let acc = tile(b, self.arithmetic(), rows, mr, columns, k, acc);
+            self.finish(b, block, row, column, mr, vectors, mask, &acc, epilogue)
+        })
+    }
+
+    /// Elements of the next panel that one step fetches: all of it by the time the block's rows are done.
+    fn prefetch_per_step(&self) -> i64 {
+        let line = 64 / i64::from(self.accumulator.bytes());
+        let tiles = (self.blocking().rows / i64::from(self.tile.rows.max(1))).max(1);
+        let width = self.tile.columns();
+        ((width + tiles - 1) / tiles + line - 1) / line * line
+    }
+
+    /// Whether a strided operand with neighbouring columns is better copied: its rows may be pages apart.
+    fn worth_packing(&self) -> bool {
+        self.m.known().is_none_or(|m| m > 3 * i64::from(self.tile.rows))
+    }
+
+    /// Rows of the first operand from `row` on, at step `k0` of the contracted index.
+    fn rows_from(&self, b: &mut Func<'_>, block: &Block<'_>, row: Size, k0: Size) -> Rows {
+        let down = row.mul(b, self.a.row);
+        let along = k0.mul(b, self.a.col);
+        let base = block.a_base.add(b, down).add(b, along);
+        Rows { buffer: self.a.buffer, base, row: self.a.row, step: self.a.col }
+    }
+
+    /// Calls `body(builder, first row, rows)` for row tiles that cover the block: a loop over whole tiles, then the
+    /// rest as one tile where its size is known, in powers of two where it is not.
+    fn row_tiles(
+        &self,
+        b: &mut Func<'_>,
+        block: &Block<'_>,
+        body: &mut dyn FnMut(&mut Func<'_>, Size, u32) -> Result<(), NativeError>,
+    ) -> Result<(), NativeError> {
+        let mr = i64::from(self.tile.rows);
+        let whole = block.rows.div(b, mr);
+        for_range(b, Size::ZERO, whole, |b, t| {
+            let down = t.times(b, mr);
+            let row = block.row0.add(b, down);
+            body(b, row, self.tile.rows)
+        })?;
+        let done = whole.times(b, mr);
+        let mut row = block.row0.add(b, done);
+        let rest = block.rows.rem(b, mr);
+        match (rest, self.m) {
+            (Size::Static(0), _) => Ok(()),
+            (Size::Static(rest), _) => body(b, row, rest as u32),
+            (_, Size::Static(m)) if m % mr == 0 => Ok(()),
+            (_, Size::Static(m)) => {
+                // Only the last block has a rest, and its size is known.
+                rest.if_cmp(b, IntPredicate::Ne, Size::ZERO, |b| body(b, row, (m % mr) as u32))
+            }
+            (Size::Dynamic(rest), _) => {
+                let mut piece = (self.tile.rows.max(2) - 1).ilog2();
+                loop {
+                    let bit = b.index(1 << piece);
+                    let part = Size::Dynamic(b.andi(rest, bit));
+                    part.if_cmp(b, IntPredicate::Ne, Size::ZERO, |b| body(b, row, 1 << piece))?;
+                    if piece == 0 {
+                        return Ok(());
+                    }
+                    row = row.add(b, part);
+                    piece -= 1;
+                }
+            }
+        }
+    }
+
+    /// Hands a tile's sums to the epilogue.
+    #[expect(clippy::too_many_arguments, reason = "the coordinates of one tile")]
+    fn finish(
+        &self,
+        b: &mut Func<'_>,
+        block: &Block<'_>,
+        row: Size,
+        column: Size,
+        mr: u32,
+        vectors: u32,
+        mask: Option<Val>,
+        acc: &[Val],
+        epilogue: &mut Epilogue<'_>,
+    ) -> Result<(), NativeError> {
+        for r in 0..mr {
+            let row = row.plus(b, i64::from(r));
+            for j in 0..vectors {
+                let Some(value) = acc.get((r * vectors + j) as usize) else { continue };
+                let col = column.plus(b, i64::from(j * self.tile.lanes));
+                let mask = mask.filter(|_| j + 1 == vectors);
+                epilogue(b, &Out { value: *value, batch: block.batch.to_vec(), row, col, mask })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A panel of a strided operand: copied piece by piece into a dense panel on the stack. With more than one piece the
+    /// sums of the block wait on the stack as well.
+    #[expect(clippy::too_many_arguments, reason = "the coordinates of one panel")]
+    fn packed_on_the_way(
+        &self,
+        b: &mut Func<'_>,
+        block: &Block<'_>,
+        matrix: &Matrix<'_>,
+        column: Size,
+        vectors: u32,
+        mask: Option<Val>,
+        epilogue: &mut Epilogue<'_>,
+    ) -> Result<(), NativeError> {
+        let arithmetic = self.arithmetic();
+        let lanes = self.tile.lanes;
+        let width = i64::from(vectors * lanes);
+        let Some(Scratch { piece, panel, sums }) = block.scratch else { return Ok(()) };
+        let columns =
+            Columns { buffer: panel, base: Size::ZERO, step: Size::Static(width), vectors, mask: None, prefetch: None };
+        let source = Source { matrix, base: block.b_base, column, vectors };
+        let Some(sums) = sums else {
+            self.pack(b, &source, Size::ZERO, self.k, panel, mask)?;
+            return self.row_tiles(b, block, &mut |b, row, mr| {
+                let zero = b.zero(arithmetic.ty());
+                let acc = vec![zero; (mr * vectors) as usize];
+                let rows = self.rows_from(b, block, row, Size::ZERO);
+                let acc = tile(b, arithmetic, rows, mr, columns, self.k, acc);
+                self.finish(b, block, row, column, mr, vectors, mask, &acc, epilogue)
+            });
+        };
+        let place = |b: &mut Func<'_>, row: Size, r: u32, j: u32| {
+            let at = row.sub(b, block.row0).times(b, width);
+            at.plus(b, i64::from(r) * width + i64::from(j * lanes)).val(b)
+        };
+        let all = block.rows.times(b, i64::from(vectors));
+        for_range(b, Size::ZERO, all, |b, v| {
+            let zero = b.zero(arithmetic.ty());
+            let at = v.times(b, i64::from(lanes)).val(b);
+            b.vstore(zero, sums, at);
+            Ok(())
+        })?;
+        let pieces = self.k.ceil_div(b, piece);
+        for_range(b, Size::ZERO, pieces, |b, p| {
+            let k0 = p.times(b, piece);
+            let left = self.k.sub(b, k0);
+            let count = Size::Static(piece).min(b, left);
+            self.pack(b, &source, k0, count, panel, mask)?;
+            self.row_tiles(b, block, &mut |b, row, mr| {
+                let mut acc = Vec::new();
+                for r in 0..mr {
+                    for j in 0..vectors {
+                        let at = place(b, row, r, j);
+                        acc.push(b.vload(sums, at, lanes));
+                    }
+                }
+                let rows = self.rows_from(b, block, row, k0);
+                let acc = tile(b, arithmetic, rows, mr, columns, count, acc);
+                for r in 0..mr {
+                    for j in 0..vectors {
+                        if let Some(v) = acc.get((r * vectors + j) as usize) {
+                            let at = place(b, row, r, j);
+                            b.vstore(*v, sums, at);
+                        }
+                    }
+                }
+                Ok(())
+            })
+        })?;
+        let row_end = block.row0.add(b, block.rows);
+        for_range(b, block.row0, row_end, |b, row| {
+            let acc: Vec<Val> = (0..vectors)
+                .map(|j| {
+                    let at = place(b, row, 0, j);
+                    b.vload(sums, at, lanes)
+                })
+                .collect();
+            self.finish(b, block, row, column, 1, vectors, mask, &acc, epilogue)
+        })
+    }
+
+    /// Copies steps `k0..k0+count` of a column block into `panel[count][width]`, widened. Lanes without a column hold
+    /// anything.
+    fn pack(
+        &self,
+        b: &mut Func<'_>,
+        source: &Source<'_>,
+        k0: Size,
+        count: Size,
+        panel: Val,
+        mask: Option<Val>,
+    ) -> Result<(), NativeError> {
+        let lanes = self.tile.lanes;
+        let l = i64::from(lanes);
+        let Source { matrix, vectors, .. } = *source;
+        let width = i64::from(vectors) * l;
+        let along = k0.mul(b, matrix.row);
+        let across = source.column.mul(b, matrix.col);
+        let base = source.base.add(b, along).add(b, across);
+        if matrix.col.is(1) {
+            return for_range(b, Size::ZERO, count, |b, k| {
+                let down = k.mul(b, matrix.row);
+                let from = base.add(b, down);
+                let to = k.times(b, width);
+                for j in 0..vectors {
+                    let at = from.plus(b, i64::from(j) * l).val(b);
+                    let v = match mask {
+                        Some(mask) if j + 1 == vectors => {
+                            let pass = b.zero(Type::of_lanes(lanes, matrix.buffer.ty.elem()));
+                            b.masked_load(matrix.buffer, at, mask, pass)
+                        }
+                        _ => b.vload(matrix.buffer, at, lanes),
+                    };
+                    let v = widen(b, v, self.accumulator, self.signed);
+                    let at = to.plus(b, i64::from(j) * l).val(b);
+                    b.vstore(v, panel, at);
+                }
+                Ok(())
+            });
+        }
+        // Columns that do not exist repeat the last one: in bounds, and their lanes are dropped at the end.
+        let last = self.n.plus(b, -1).sub(b, source.column);
+        let column_at = |b: &mut Func<'_>, j: Size| -> Size {
+            let j = if mask.is_some() { j.min(b, last) } else { j };
+            j.mul(b, matrix.col)
+        };
+        let mut done = Size::ZERO;
+        if matrix.row.is(1) && lanes > 1 {
+            // Neighbours along k: square transposes in registers.
+            let squares = count.div(b, l);
+            for_range(b, Size::ZERO, squares, |b, s| {
+                let k = s.times(b, l);
+                for j in 0..vectors {
+                    let ty = Type::Matrix(lanes, lanes, self.accumulator);
+                    let mut square = b.zero(ty);
+                    for r in 0..lanes {
+                        let across = column_at(b, Size::Static(i64::from(j * lanes + r)));
+                        let at = base.add(b, k).add(b, across).val(b);
+                        let v = b.vload(matrix.buffer, at, lanes);
+                        let v = widen(b, v, self.accumulator, self.signed);
+                        square = b.insert(v, square, r);
+                    }
+                    let square = b.transpose(square);
+                    for r in 0..lanes {
+                        let v = b.extract(square, r);
+                        let at = k.times(b, width).plus(b, i64::from(r) * width + i64::from(j) * l).val(b);
+                        b.vstore(v, panel, at);
+                    }
+                }
+                Ok(())
+            })?;
+            done = squares.times(b, l);
+        }
+        for_range(b, done, count, |b, k| {
+            let down = k.mul(b, matrix.row);
+            let from = base.add(b, down);
+            let to = k.times(b, width);
+            for_range(b, Size::ZERO, Size::Static(width), |b, j| {
+                let across = column_at(b, j);
+                let at = from.add(b, across).val(b);
+                let v = b.load(matrix.buffer, at);
+                let v = widen(b, v, self.accumulator, self.signed);
+                let at = to.add(b, j).val(b);
+                b.store(v, panel, at);
+                Ok(())
+            })
+        })
+    }
+}
+
+/// The rows and operands of a task.
+struct Block<'a> {
+    row0: Size,
+    rows: Size,
+    a_base: Size,
+    b_base: Size,
+    batch: &'a [Size],
+    scratch: Option<Scratch>,
+}
+
+/// Stack buffers of a kernel whose second operand is copied on the way.
+#[derive(Clone, Copy)]
+struct Scratch {
+    /// Steps of the contracted index that are copied at a time.
+    piece: i64,
+    /// `[piece][tile columns]`.
+    panel: Val,
+    /// Sums of a block of rows, `[rows][tile columns]`, where there is more than one piece.
+    sums: Option<Val>,
+}
+
+/// A column block of a strided operand.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    matrix: &'a Matrix<'a>,
+    base: Size,
+    column: Size,
+    vectors: u32,
+}

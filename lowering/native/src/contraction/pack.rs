@@ -1,0 +1,193 @@
+//! Packing of constant weights, bytes to bytes, in the order in which the tiles read them.
+
+/// Bytes of one matrix packed by [`columns`].
+pub fn columns_len(k: usize, n: usize, panel: usize, lanes: usize) -> Option<usize> {
+    let (panel, lanes) = (panel.max(1), lanes.max(1));
+    let rest = (n % panel).div_ceil(lanes) * lanes;
+    (n / panel * panel + rest).checked_mul(k)
+}
+
+/// Packs a dense row-major `[k, n]` matrix into panels `[⌈n/panel⌉][k][panel]`. The last panel is only as wide as
+/// whole vectors of `lanes` need, its missing columns zero. `size` is the element's size in bytes.
+///
+/// `None` if `data` does not hold `k·n` elements or a size overflows.
+pub fn columns(data: &[u8], size: usize, k: usize, n: usize, panel: usize, lanes: usize) -> Option<Vec<u8>> {
+    let rows = |i: usize, j0: usize, width: usize| data.get((i * n + j0) * size..(i * n + j0 + width) * size);
+    pack_panels(data, size, k, n, panel, lanes, rows)
+}
+
+/// Packs the transpose: `data` is dense row-major `[n, k]` (a linear layer's weight).
+pub fn columns_transposed(data: &[u8], size: usize, k: usize, n: usize, panel: usize, lanes: usize) -> Option<Vec<u8>> {
+    let mut row = vec![0u8; data.len()];
+    if data.len() != k.checked_mul(n)?.checked_mul(size)? {
+        return None;
+    }
+    for j in 0..n {
+        for i in 0..k {
+            let (from, to) = ((j * k + i) * size, (i * n + j) * size);
+            row.get_mut(to..to + size)?.copy_from_slice(data.get(from..from + size)?);
+        }
+    }
+    columns(&row, size, k, n, panel, lanes)
+}
+
+fn pack_panels<'d>(
+    data: &[u8],
+    size: usize,
+    k: usize,
+    n: usize,
+    panel: usize,
+    lanes: usize,
+    piece: impl Fn(usize, usize, usize) -> Option<&'d [u8]>,
+) -> Option<Vec<u8>> {
+    let (panel, lanes) = (panel.max(1), lanes.max(1));
+    if data.len() != k.checked_mul(n)?.checked_mul(size)? {
+        return None;
+    }
+    let mut out = Vec::with_capacity(columns_len(k, n, panel, lanes)?.checked_mul(size)?);
+    let mut j0 = 0;
+    while j0 < n {
+        let width = panel.min(n - j0);
+        let padded = if width == panel { panel } else { width.div_ceil(lanes) * lanes };
+        for i in 0..k {
+            out.extend_from_slice(piece(i, j0, width)?);
+            out.resize(out.len() + (padded - width) * size, 0);
+        }
+        j0 += panel;
+    }
+    Some(out)
+}
+
+/// Elements of a convolution weight packed by [`convolution`].
+pub fn convolution_len(
+    groups: usize,
+    out_per_group: usize,
+    taps: usize,
+    in_per_group: usize,
+    panel: usize,
+    lanes: usize,
+) -> Option<usize> {
+    columns_len(taps.checked_mul(in_per_group)?, out_per_group, panel, lanes)?.checked_mul(groups)
+}
+
+/// Packs a convolution weight, dense `[groups·out, in, taps]` (`taps`: the product of the window's extents, outermost
+/// first), into `[groups][⌈out/panel⌉][taps][in][panel]`, panels as in [`columns`].
+///
+/// `None` if `data` has another length or a size overflows.
+pub fn convolution(
+    data: &[u8],
+    size: usize,
+    groups: usize,
+    out_per_group: usize,
+    in_per_group: usize,
+    taps: usize,
+    panel: usize,
+    lanes: usize,
+) -> Option<Vec<u8>> {
+    let k = taps.checked_mul(in_per_group)?;
+    let group_bytes = k.checked_mul(out_per_group)?.checked_mul(size)?;
+    if data.len() != group_bytes.checked_mul(groups)? {
+        return None;
+    }
+    let mut out = Vec::new();
+    let mut matrix = vec![0u8; group_bytes];
+    for g in 0..groups {
+        // The group as a matrix [taps·in, out].
+        for o in 0..out_per_group {
+            for i in 0..in_per_group {
+                for t in 0..taps {
+                    let from = (((g * out_per_group + o) * in_per_group + i) * taps + t) * size;
+                    let to = ((t * in_per_group + i) * out_per_group + o) * size;
+                    matrix.get_mut(to..to + size)?.copy_from_slice(data.get(from..from + size)?);
+                }
+            }
+        }
+        out.extend(columns(&matrix, size, k, out_per_group, panel, lanes)?);
+    }
+    Some(out)
+}
+
+/// Packs a depthwise weight, dense `[channels, 1, taps]`, into `[taps][channels]`.
+///
+/// `None` if `data` has another length.
+pub fn depthwise(data: &[u8], size: usize, channels: usize, taps: usize) -> Option<Vec<u8>> {
+    if data.len() != channels.checked_mul(taps)?.checked_mul(size)? {
+        return None;
+    }
+    let mut out = vec![0u8; data.len()];
+    for c in 0..channels {
+        for t in 0..taps {
+            let (from, to) = ((c * taps + t) * size, (t * channels + c) * size);
+            out.get_mut(to..to + size)?.copy_from_slice(data.get(from..from + size)?);
+        }
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(n: usize) -> Vec<u8> {
+        (1..=n as u32).flat_map(u32::to_le_bytes).collect()
+    }
+
+    fn word(data: &[u8], at: usize) -> u32 {
+        u32::from_le_bytes([data[4 * at], data[4 * at + 1], data[4 * at + 2], data[4 * at + 3]])
+    }
+
+    #[test]
+    fn panels_hold_every_element_once_and_zeros_elsewhere() {
+        for (k, n, panel, lanes) in [(3, 10, 4, 2), (2, 5, 8, 4), (1, 1, 16, 16), (4, 16, 8, 8), (0, 3, 4, 2)] {
+            let data = bytes(k * n);
+            let packed = columns(&data, 4, k, n, panel, lanes).expect("right length");
+            assert_eq!(packed.len(), 4 * columns_len(k, n, panel, lanes).expect("small"));
+            let mut nonzero = 0;
+            for p in 0..packed.len() / 4 {
+                nonzero += usize::from(word(&packed, p) != 0);
+            }
+            assert_eq!(nonzero, k * n);
+            for i in 0..k {
+                for j in 0..n {
+                    let p = j / panel;
+                    let width = if (p + 1) * panel <= n { panel } else { (n % panel).div_ceil(lanes) * lanes };
+                    assert_eq!(word(&packed, p * k * panel + i * width + j % panel), (i * n + j + 1) as u32);
+                }
+            }
+        }
+        assert!(columns(&bytes(5), 4, 2, 3, 4, 2).is_none());
+    }
+
+    #[test]
+    fn a_transposed_weight_packs_as_its_transpose() {
+        let (k, n) = (3, 7);
+        let data = bytes(k * n);
+        let mut transposed = vec![0; data.len()];
+        for i in 0..k {
+            for j in 0..n {
+                transposed[4 * (j * k + i)..4 * (j * k + i) + 4]
+                    .copy_from_slice(&data[4 * (i * n + j)..4 * (i * n + j) + 4]);
+            }
+        }
+        assert_eq!(columns(&data, 4, k, n, 4, 2), columns_transposed(&transposed, 4, k, n, 4, 2));
+    }
+
+    #[test]
+    fn convolution_weights_are_grouped_panels() {
+        let (groups, o, i, taps, panel, lanes) = (2, 5, 3, 4, 4, 2);
+        let packed = convolution(&bytes(groups * o * i * taps), 4, groups, o, i, taps, panel, lanes).expect("length");
+        let per_group = convolution_len(groups, o, taps, i, panel, lanes).expect("small") / groups;
+        assert_eq!(packed.len(), 4 * per_group * groups);
+        for g in 0..groups {
+            for oc in 0..o {
+                for ic in 0..i {
+                    for t in 0..taps {
+                        let width = if oc / panel == 0 { panel } else { 2 };
+                        let at = g * per_group + oc / panel * taps * i * panel + (t * i + ic) * width + oc % panel;
+                        assert_eq!(word(&packed, at), ((((g * o + oc) * i + ic) * taps + t) + 1) as u32);
+                    }
+                }
+            }
+        }
+    }
+}

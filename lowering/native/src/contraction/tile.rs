@@ -1,0 +1,85 @@
+//! The one table of tile shapes: (shape, instruction set, element) → register tile.
+
+use super::size::Size;
+use crate::builder::Elem;
+use crate::target::{Isa, Target};
+
+/// A register tile: `rows × vectors` accumulators, each one hardware register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tile {
+    /// Rows (pixels of a convolution).
+    pub rows: u32,
+    /// Vectors of columns (output channels).
+    pub vectors: u32,
+    /// Lanes of a vector.
+    pub lanes: u32,
+}
+
+impl Tile {
+    /// Columns of the tile: the width of a packed panel.
+    pub fn columns(self) -> i64 {
+        i64::from(self.vectors) * i64::from(self.lanes)
+    }
+}
+
+/// Tiles that keep the multipliers busy on each instruction set (rows, vectors), best first. Accumulators, the vectors
+/// of the second operand and one broadcast fit the registers; without FMA one register more holds the product.
+fn candidates(isa: Isa) -> &'static [(u32, u32)] {
+    match isa {
+        Isa::Avx512 => {
+            &[(6, 4), (8, 3), (12, 2), (9, 3), (14, 2), (5, 4), (4, 4), (7, 3), (6, 3), (10, 2), (16, 1), (24, 1)]
+        }
+        Isa::Avx2 => &[(4, 3), (6, 2), (5, 2), (12, 1), (10, 1)],
+        Isa::Baseline => &[(4, 2), (5, 2), (3, 3), (8, 1), (10, 1)],
+    }
+}
+
+/// Estimated cycles of one step of the contracted loop over all of an `m × n` output: multiply-adds, the loads beside
+/// them, and a floor that covers the latency of the multiply-add.
+fn cost(m: i64, n: i64, lanes: i64, rows: i64, vectors: i64) -> f64 {
+    let step = |rows: i64, vectors: i64| -> f64 {
+        let adds = (rows * vectors) as f64;
+        let loads = vectors as f64 + 0.5 * rows as f64;
+        // Four cycles of latency; loads beside the arithmetic cost a little even where they overlap.
+        adds.max(4.0).max(loads) + 0.12 * loads
+    };
+    let panels = n.div_euclid(vectors * lanes);
+    let rest = (n.rem_euclid(vectors * lanes) + lanes - 1) / lanes;
+    let column = |vectors: i64| -> f64 {
+        let full = m.div_euclid(rows) as f64 * step(rows, vectors);
+        let left = m.rem_euclid(rows);
+        if left > 0 { full + step(left, vectors) } else { full }
+    };
+    panels as f64 * column(vectors) + if rest > 0 { column(rest) } else { 0.0 }
+}
+
+/// The tile for an output of `m` rows and `n` columns accumulated in `elem`. Where a size is unknown a large one is
+/// assumed.
+pub fn choose(target: &Target, elem: Elem, m: Size, n: Size) -> Tile {
+    let lanes = target.lanes_of(elem.bytes());
+    let m = m.known().unwrap_or(240).max(1);
+    let n = n.known().unwrap_or(480).max(1);
+    let l = i64::from(lanes);
+    let mut best = Tile { rows: 4, vectors: 2, lanes };
+    let mut least = f64::INFINITY;
+    if m == 1 {
+        // Bound by the stream of the second operand: a row of independent sums as wide as the registers allow.
+        let vectors = match target.isa {
+            Isa::Avx512 => 8,
+            Isa::Avx2 | Isa::Baseline => 6,
+        };
+        let vectors = vectors.min((n + l - 1) / l).max(1) as u32;
+        return Tile { rows: 1, vectors, lanes };
+    }
+    for (rows, vectors) in candidates(target.isa) {
+        // An even split: 9 rows are 5 + 4, not 8 + 1.
+        let tiles = (m + i64::from(*rows) - 1) / i64::from(*rows);
+        let even = (m + tiles - 1) / tiles;
+        let c = cost(m, n, l, even, i64::from(*vectors));
+        if c < least {
+            least = c;
+            best = Tile { rows: even as u32, vectors: *vectors, lanes };
+        }
+    }
+    best
+}
