@@ -244,7 +244,7 @@ fn term_count(dim: &Dim) -> usize {
 }
 
 /// The quotient of two terms, where the second divides the first.
-fn divide_term(a: &Term, b: &Term) -> Option<Dim> {
+pub(super) fn divide_term(a: &Term, b: &Term) -> Option<Dim> {
     if a.coeff.checked_rem(b.coeff)? != 0 {
         return None;
     }

@@ -10,10 +10,13 @@
 //!
 //! Where things are: `expr` the representation, `arith`/`division`/`extremum`/`pred` the canonical
 //! constructors, `eval`/`affine`/`display`/`postfix` what can be read off an expression, `scope`,
-//! `interval`, `prove`, `simplify` the reasoning, `parse` the three input notations.
+//! `assume`, `interval`, `bounds`, `prove`,
+//! `simplify` the reasoning, `parse` the three input notations.
 
 mod affine;
 mod arith;
+mod assume;
+mod bounds;
 mod display;
 mod division;
 mod eval;

@@ -45,6 +45,16 @@ impl Proof {
 pub(super) struct SymbolicRange {
     pub(super) lo: Dim,
     pub(super) last: Dim,
+    /// Number of loops declared before this one.
+    pub(super) depth: usize,
+}
+
+/// `dim % modulus == remainder`, with constant modulus.
+#[derive(Clone, Debug)]
+pub(super) struct Residue {
+    pub(super) dim: Dim,
+    pub(super) modulus: i64,
+    pub(super) remainder: i64,
 }
 
 /// Known facts about symbols. Every answer derived from a scope holds for all assignments that
@@ -59,6 +69,8 @@ pub struct Scope {
     pub(super) nonnegative: Vec<Dim>,
     /// Predicates as assumed, in canonical form.
     pub(super) assumed: Vec<Pred>,
+    /// Known remainders.
+    pub(super) residues: Vec<Residue>,
     /// Atoms with a known simpler value, such as `Mod(s0, 4)` with 0, or `s1` with `s0`.
     pub(super) rewrites: Vec<(Dim, Dim)>,
 }
@@ -71,19 +83,27 @@ impl Scope {
 
     /// States `min <= symbol <= max` (`None`: unbounded), in addition to what is known.
     pub fn declare(&mut self, symbol: impl Into<Symbol>, min: Option<i64>, max: Option<i64>) {
-        let range = self.ranges.entry(symbol.into()).or_default();
-        *range = range.intersect(Interval { min, max });
+        let symbol = symbol.into();
+        let stated = Interval { min, max };
+        let range = self.ranges.entry(symbol.clone()).or_default();
+        *range = range.intersect(stated);
+        self.align(&symbol);
+        let equal = self.rewrites.iter().find(|(part, _)| part.as_symbol() == Some(&symbol));
+        if let Some((_, value)) = equal.cloned() {
+            self.bound(&value, stated);
+        }
     }
 
-    /// Declares a loop variable: `lo <= symbol < lo + extent`. As the variable has a value only inside
-    /// its loop, the extent is known to be at least 1.
+    /// Declares a loop variable: `lo <= symbol < lo + extent`. As the variable has a value only inside its loop, the
+    /// extent is known to be at least 1: what is proved holds inside the loop, so clone the scope for its body. An
+    /// earlier range of the same name is forgotten, facts about it are not: names should be unique.
     pub fn declare_in(&mut self, symbol: impl Into<Symbol>, lo: Dim, extent: Dim) {
         let symbol = symbol.into();
         self.assume(Pred::le(&Dim::ONE, &extent));
         let last = &lo + &extent - 1;
         let (min, max) = (self.bounds(&lo).min, self.bounds(&last).max);
-        self.declare(symbol.clone(), min, max);
-        self.loops.insert(symbol, SymbolicRange { lo, last });
+        self.ranges.insert(symbol.clone(), Interval { min, max });
+        self.loops.insert(symbol, SymbolicRange { lo, last, depth: self.loops.len() });
     }
 
     /// The constant range of a symbol.

@@ -3,4 +3,5 @@
 mod canonical;
 mod naive;
 mod parsing;
+mod reasoning;
 mod recorded;
