@@ -36,6 +36,12 @@ pub enum NativeError {
         /// The symbol.
         name: String,
     },
+    /// Something that code generation has no form for.
+    #[error("code generation does not support {what}")]
+    Unsupported {
+        /// What it is.
+        what: String,
+    },
     /// A library could not be loaded into this process.
     #[error("the compiled library could not be loaded: {message}")]
     Load {
