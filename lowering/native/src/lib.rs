@@ -10,8 +10,10 @@ pub mod dims;
 pub mod error;
 mod llvm;
 pub mod loader;
+pub mod loops;
 pub mod math;
 mod mlir;
+pub mod program;
 pub mod target;
 
 pub use error::NativeError;

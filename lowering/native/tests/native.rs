@@ -6,6 +6,10 @@
 mod chain;
 #[path = "native/dims.rs"]
 mod dims;
+#[path = "native/harness.rs"]
+mod harness;
+#[path = "native/loops.rs"]
+mod loops;
 #[path = "native/math.rs"]
 mod math;
 #[path = "native/gemm.rs"]

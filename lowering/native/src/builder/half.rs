@@ -16,18 +16,14 @@ impl Func<'_> {
             _ if from == elem => a,
             (Elem::F32, Elem::F64) => self.op(ty, format!("arith.extf {a} : {} to {ty}", a.ty)),
             (Elem::F64, Elem::F32) => self.op(ty, format!("arith.truncf {a} : {} to {ty}", a.ty)),
-            (Elem::F16, Elem::F32) if self.target.f16c => self.op(ty, format!("arith.extf {a} : {} to {ty}", a.ty)),
-            (Elem::F32, Elem::F16) if self.target.f16c => self.op(ty, format!("arith.truncf {a} : {} to {ty}", a.ty)),
-            (Elem::F16, Elem::F32) => self.f16_to_f32(a),
-            (Elem::F32, Elem::F16) => self.f32_to_f16(a),
-            (Elem::BF16, Elem::F32) => {
+            (Elem::F16 | Elem::BF16, Elem::F32) => {
                 let bits = self.bitcast(a, Elem::I16);
-                let wide = self.cast_int(bits, Type::I32, false);
-                let amount = self.int(wide.ty, 16);
-                let wide = self.shli(wide, amount);
-                self.bitcast(wide, Elem::F32)
+                self.widen_bits(bits, from)
             }
-            (Elem::F32, Elem::BF16) => self.f32_to_bf16(a),
+            (Elem::F32, Elem::F16 | Elem::BF16) => {
+                let bits = self.narrow_to_bits(a, elem);
+                self.bitcast(bits, elem)
+            }
             _ => {
                 let single = self.cast_float(a, Elem::F32);
                 self.cast_float(single, elem)
@@ -35,7 +31,39 @@ impl Func<'_> {
         }
     }
 
-    fn f32_to_bf16(&mut self, a: Val) -> Val {
+    /// The f32 value of f16 or bf16 (`format`) bits, given as i16.
+    pub fn widen_bits(&mut self, bits: Val, format: Elem) -> Val {
+        if format == Elem::BF16 {
+            let wide = self.cast_int(bits, Type::I32, false);
+            let amount = self.int(wide.ty, 16);
+            let wide = self.shli(wide, amount);
+            return self.bitcast(wide, Elem::F32);
+        }
+        if self.target.f16c {
+            let half = self.bitcast(bits, Elem::F16);
+            let ty = half.ty.with_elem(Elem::F32);
+            return self.op(ty, format!("arith.extf {half} : {} to {ty}", half.ty));
+        }
+        self.f16_bits_to_f32(bits)
+    }
+
+    /// An f32 value rounded to f16 or bf16 (`format`), as i16 bits.
+    ///
+    /// Memory is best accessed through [`Func::buffer_as`] i16: LLVM turns even a plain store of a bf16 scalar into a
+    /// call where the target has no such type.
+    pub fn narrow_to_bits(&mut self, value: Val, format: Elem) -> Val {
+        if format == Elem::BF16 {
+            return self.f32_to_bf16_bits(value);
+        }
+        if self.target.f16c {
+            let ty = value.ty.with_elem(Elem::F16);
+            let half = self.op(ty, format!("arith.truncf {value} : {} to {ty}", value.ty));
+            return self.bitcast(half, Elem::I16);
+        }
+        self.f32_to_f16_bits(value)
+    }
+
+    fn f32_to_bf16_bits(&mut self, a: Val) -> Val {
         let int = a.ty.with_elem(Elem::I32);
         let u = self.bitcast(a, Elem::I32);
         let sixteen = self.int(int, 16);
@@ -49,12 +77,10 @@ impl Func<'_> {
         let nan = self.cmpf(super::FloatPredicate::Uno, a, a);
         let quiet = self.int(int, 0x7fc0);
         let bits = self.select(nan, quiet, rounded);
-        let bits = self.cast_int(bits, Type::Scalar(Elem::I16), false);
-        self.bitcast(bits, Elem::BF16)
+        self.cast_int(bits, Type::Scalar(Elem::I16), false)
     }
 
-    fn f16_to_f32(&mut self, a: Val) -> Val {
-        let bits = self.bitcast(a, Elem::I16);
+    fn f16_bits_to_f32(&mut self, bits: Val) -> Val {
         let h = self.cast_int(bits, Type::I32, false);
         let int = h.ty;
         let c = |b: &mut Self, x: i64| b.int(int, x);
@@ -84,7 +110,7 @@ impl Func<'_> {
         self.bitcast(r, Elem::F32)
     }
 
-    fn f32_to_f16(&mut self, a: Val) -> Val {
+    fn f32_to_f16_bits(&mut self, a: Val) -> Val {
         let u = self.bitcast(a, Elem::I32);
         let int = u.ty;
         let c = |b: &mut Self, x: i64| b.int(int, x);
@@ -119,7 +145,6 @@ impl Func<'_> {
         let r = self.select(is_small, small, normal);
         let r = self.select(is_big, big, r);
         let r = self.ori(r, sign);
-        let r = self.cast_int(r, Type::Scalar(Elem::I16), false);
-        self.bitcast(r, Elem::F16)
+        self.cast_int(r, Type::Scalar(Elem::I16), false)
     }
 }

@@ -110,6 +110,15 @@ impl Func<'_> {
         self.op(ty, format!("builtin.unrealized_conversion_cast {d} : {DESCRIPTOR} to {ty}"))
     }
 
+    /// A buffer under another element type of the same size.
+    pub fn buffer_as(&mut self, buffer: Val, elem: Elem) -> Val {
+        let ty = buffer.ty.with_elem(elem);
+        if ty == buffer.ty {
+            return buffer;
+        }
+        self.op(ty, format!("builtin.unrealized_conversion_cast {buffer} : {} to {ty}", buffer.ty))
+    }
+
     /// `ptr + bytes`, a constant distance.
     pub fn ptr_at(&mut self, ptr: Val, bytes: i64) -> Val {
         self.ptr_add_const(ptr, bytes)

@@ -1,7 +1,7 @@
 //! Loads and stores: each address by the cheapest access that fits it.
 
 use super::lanes::LaneForm;
-use super::{Cx, Mask, Memory, Value, memory_elem};
+use super::{Cx, Mask, Memory, Value};
 use crate::NativeError;
 use crate::builder::{Elem, Type, Val};
 use pt2c_ir::dim::Dim;
@@ -22,7 +22,7 @@ impl Cx<'_> {
     pub fn load(&mut self, param: usize, address: &Dim) -> Result<Value, NativeError> {
         let memory = self.memory(param)?;
         let width = self.width();
-        let elem = memory_elem(memory.dtype)?;
+        let elem = memory.bits.ty.elem();
         let ty = Type::of_lanes(width, elem);
         let raw = match self.lane_form(address)? {
             LaneForm::Uniform(index) => match self.mask {
@@ -30,27 +30,27 @@ impl Cx<'_> {
                     // Perhaps no lane asks for it: then the address may be wrong.
                     let any = self.b.any(mask.val);
                     let scope = self.b.begin_if(any, &[Type::Scalar(elem)]);
-                    let loaded = self.b.load(memory.val, index);
+                    let loaded = self.b.load(memory.bits, index);
                     self.b.begin_else(&[loaded]);
                     let zero = self.b.zero(Type::Scalar(elem));
                     one(self.b.end_if(scope, &[zero]))?
                 }
-                _ => self.b.load(memory.val, index),
+                _ => self.b.load(memory.bits, index),
             },
             LaneForm::Strided(index, 1) => match self.mask {
                 Some(mask) => {
                     let pass = self.b.zero(ty);
-                    self.b.masked_load(memory.val, index, mask.val, pass)
+                    self.b.masked_load(memory.bits, index, mask.val, pass)
                 }
-                None => self.b.vload(memory.val, index, width),
+                None => self.b.vload(memory.bits, index, width),
             },
             LaneForm::Strided(index, stride) => {
                 let steps = self.steps(stride);
-                self.gather(memory.val, index, steps, ty)
+                self.gather(memory.bits, index, steps, ty)
             }
             LaneForm::Any(indices) => {
                 let zero = self.b.index(0);
-                self.gather(memory.val, zero, indices, ty)
+                self.gather(memory.bits, zero, indices, ty)
             }
         };
         self.from_memory(raw, memory.dtype)
@@ -70,33 +70,33 @@ impl Cx<'_> {
                 match self.mask {
                     None => {
                         let first = self.b.extract(raw, 0);
-                        self.b.store(first, memory.val, index);
+                        self.b.store(first, memory.bits, index);
                     }
                     Some(mask) => {
                         let raw = self.b.broadcast(raw, width);
                         let zeros = self.b.int(Type::Vector(width, Elem::I64), 0);
-                        self.b.scatter(raw, memory.val, index, zeros, mask.val);
+                        self.b.scatter(raw, memory.bits, index, zeros, mask.val);
                     }
                 }
             }
             LaneForm::Strided(index, 1) => {
                 let raw = self.b.broadcast(raw, width);
                 match self.mask {
-                    Some(mask) => self.b.masked_store(raw, memory.val, index, mask.val),
-                    None => self.b.vstore(raw, memory.val, index),
+                    Some(mask) => self.b.masked_store(raw, memory.bits, index, mask.val),
+                    None => self.b.vstore(raw, memory.bits, index),
                 }
             }
             LaneForm::Strided(index, stride) => {
                 let steps = self.steps(stride);
                 let raw = self.b.broadcast(raw, width);
                 let mask = self.full_or(self.mask);
-                self.b.scatter(raw, memory.val, index, steps, mask);
+                self.b.scatter(raw, memory.bits, index, steps, mask);
             }
             LaneForm::Any(indices) => {
                 let raw = self.b.broadcast(raw, width);
                 let zero = self.b.index(0);
                 let mask = self.full_or(self.mask);
-                self.b.scatter(raw, memory.val, zero, indices, mask);
+                self.b.scatter(raw, memory.bits, zero, indices, mask);
             }
         }
         Ok(())
@@ -124,8 +124,5 @@ impl Cx<'_> {
 
 /// The only result of a region.
 pub(super) fn one(results: Vec<Val>) -> Result<Val, NativeError> {
-    results
-        .first()
-        .copied()
-        .ok_or_else(|| NativeError::Unsupported { what: "a region without a result".to_string() })
+    results.first().copied().ok_or_else(|| NativeError::Unsupported { what: "a region without a result".to_string() })
 }

@@ -171,11 +171,9 @@ impl Cx<'_> {
                 self.divide_int(op, x, y, signed, constant)
             }
             BinaryOp::Pow => self.power_int(x, y, signed)?,
-            BinaryOp::Div
-            | BinaryOp::Atan2
-            | BinaryOp::CopySign
-            | BinaryOp::NextAfter
-            | BinaryOp::Hypot => return Err(unsupported(&format!("{op:?}"), dtype)),
+            BinaryOp::Div | BinaryOp::Atan2 | BinaryOp::CopySign | BinaryOp::NextAfter | BinaryOp::Hypot => {
+                return Err(unsupported(&format!("{op:?}"), dtype));
+            }
         })
     }
 

@@ -62,19 +62,20 @@ impl Cx<'_> {
         }
     }
 
-    /// An f32 value rounded to a narrow float, in its memory form.
+    /// An f32 value rounded to a narrow float, as its bits.
     pub(super) fn narrow(&mut self, val: Val, dtype: DType) -> Result<Val, NativeError> {
         match dtype {
-            DType::F16 => Ok(self.b.cast_float(val, Elem::F16)),
-            DType::BF16 => Ok(self.b.cast_float(val, Elem::BF16)),
+            DType::F16 => Ok(self.b.narrow_to_bits(val, Elem::F16)),
+            DType::BF16 => Ok(self.b.narrow_to_bits(val, Elem::BF16)),
             _ => Err(NativeError::Unsupported { what: format!("conversion to {dtype}") }),
         }
     }
 
-    /// A narrow float in its memory form as f32.
+    /// The f32 value of a narrow float's bits.
     pub(super) fn widen(&mut self, val: Val, dtype: DType) -> Result<Val, NativeError> {
         match dtype {
-            DType::F16 | DType::BF16 => Ok(self.b.cast_float(val, Elem::F32)),
+            DType::F16 => Ok(self.b.widen_bits(val, Elem::F16)),
+            DType::BF16 => Ok(self.b.widen_bits(val, Elem::BF16)),
             _ => Err(NativeError::Unsupported { what: format!("conversion from {dtype}") }),
         }
     }

@@ -23,7 +23,10 @@ use crate::dims::Indices;
 use pt2c_ir::DType;
 use pt2c_ir::dim::{Scope, Symbol};
 use pt2c_kernel::Var;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+pub use arith::LIBM2;
+pub use stmt::FAIL;
 
 /// A value of an expression: a scalar, or one value for each lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +44,19 @@ pub struct Memory {
     pub val: Val,
     /// Element type in memory.
     pub dtype: DType,
+    /// The memref under the integer type of the same width where `dtype` is a 16-bit float, else the same.
+    bits: Val,
+}
+
+impl Memory {
+    /// A memref of that dtype.
+    pub fn new(b: &mut Func<'_>, val: Val, dtype: DType) -> Memory {
+        let bits = match dtype {
+            DType::F16 | DType::BF16 => b.buffer_as(val, Elem::I16),
+            _ => val,
+        };
+        Memory { val, dtype, bits }
+    }
 }
 
 /// The symbol that runs through vector lanes, and their number.
@@ -133,12 +149,6 @@ impl<'t> Cx<'t> {
     /// Lanes of the vector loop around the current place; 1 outside of any.
     pub fn width(&self) -> u32 {
         self.lanes.as_ref().map_or(1, |l| l.width)
-    }
-
-    /// The symbols whose value differs from lane to lane.
-    fn lane_symbols(&self) -> BTreeSet<Symbol> {
-        let lane = self.lanes.as_ref().map(|l| l.symbol.clone());
-        self.varying.keys().cloned().chain(lane).collect()
     }
 
     /// A scalar in every lane (a no-op outside of lanes and for vectors).

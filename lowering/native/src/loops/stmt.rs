@@ -22,6 +22,27 @@ impl<'t> Cx<'t> {
         self.body(list, &mut |_| Ok(Vec::new()), &[]).map(|_| ())
     }
 
+    /// Writes a kernel's statements, of whose only top-level loop it does the iterations of `range`.
+    ///
+    /// # Errors
+    /// As [`Cx::stmts`].
+    pub fn task(&mut self, list: &[Stmt], range: (Val, Val)) -> Result<(), NativeError> {
+        match list {
+            [before @ .., Stmt::For(f)] => {
+                let finish: &mut Finish<'_, 't> = &mut |cx| {
+                    if f.kind == LoopKind::Vector {
+                        cx.vector_loop(f, Some(range))?;
+                    } else {
+                        cx.scalar_loop(f, Some(range))?;
+                    }
+                    Ok(Vec::new())
+                };
+                self.body(before, finish, &[]).map(|_| ())
+            }
+            _ => self.stmts(list),
+        }
+    }
+
     /// Writes statements and what `finish` yields after them. If a check fails, nothing after it runs and the region
     /// yields `fallback` instead.
     pub(super) fn body(

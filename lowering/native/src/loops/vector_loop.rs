@@ -87,14 +87,7 @@ impl Cx<'_> {
     }
 
     /// Iterations `from..to`, known numbers whose difference is a multiple of `width`.
-    fn known_part(
-        &mut self,
-        f: &For,
-        from: i64,
-        to: i64,
-        width: u32,
-        totals: &mut [Val],
-    ) -> Result<(), NativeError> {
+    fn known_part(&mut self, f: &For, from: i64, to: i64, width: u32, totals: &mut [Val]) -> Result<(), NativeError> {
         if from >= to {
             return Ok(());
         }
@@ -193,9 +186,7 @@ impl Cx<'_> {
             &mut |cx| {
                 let next = cx.next_values(&f.carried, accumulators)?;
                 Ok(match mask {
-                    Some(mask) => {
-                        next.iter().zip(accumulators).map(|(n, a)| cx.b.select(mask, *n, *a)).collect()
-                    }
+                    Some(mask) => next.iter().zip(accumulators).map(|(n, a)| cx.b.select(mask, *n, *a)).collect(),
                     None => next,
                 })
             },

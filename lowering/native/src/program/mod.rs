@@ -1,0 +1,215 @@
+//! A whole kernel program as MLIR: one function for each distinct kernel, and the function that calls them in order.
+//!
+//! A kernel becomes two functions. Its *body* takes flat buffers, the root symbols it mentions and the range of its
+//! outermost loop that is to be done. Its *task* has the one signature that the runtime's thread pool knows,
+//! `(words, begin, end)`, and unpacks the body's arguments from the words: buffers, symbols, and for kernels that check
+//! data also the runtime's handle of the call and a pointer to a word that a failed check sets.
+//!
+//! Kernels that differ only in name become one function: a network repeats its layers.
+
+mod main_function;
+mod visit;
+
+use crate::NativeError;
+use crate::builder::{Func, Module, Type, Val};
+use crate::loops::{Cx, FAIL, LIBM2, Memory, memory_elem};
+use crate::math::declare_libm;
+use crate::target::Target;
+use indexmap::IndexMap;
+use pt2c_ir::dim::{Dim, Scope, Symbol};
+use pt2c_kernel::{Body, For, Kernel, KernelProgram, LoopKind, Stmt};
+
+/// The runtime's function that divides a range among threads: `(call, task, words, extent, grain)`.
+pub const PARALLEL_FOR: &str = "pt2c_rt_parallel_for";
+
+/// A program in the form that [`crate::compile_module`] takes.
+#[derive(Clone, Debug)]
+pub struct Lowered {
+    /// The MLIR module.
+    pub mlir: String,
+    /// The function to call, `PREFIX__main`: `(values, symbols, call) -> i32`. `values[i]` is the address of buffer `i`
+    /// of the program, `symbols[i]` the value of the i-th symbol given, `call` is handed on to the runtime. It returns
+    /// 0, or 1 if a check failed.
+    pub main: String,
+    /// The texts of the checks; the runtime is told a position in it.
+    pub messages: Vec<String>,
+}
+
+/// How a kernel is called.
+#[derive(Clone, Debug)]
+pub(crate) struct Task {
+    /// The task function.
+    name: String,
+    /// The root symbols that follow the buffers among the words.
+    symbols: Vec<Symbol>,
+    /// Whether the call handle and the failure flag follow.
+    checks: bool,
+    /// The range that threads may share.
+    range: Option<Range>,
+}
+
+/// The outermost loop of a kernel whose iterations are independent.
+#[derive(Clone, Debug)]
+pub(crate) struct Range {
+    /// Number of iterations.
+    extent: Dim,
+    /// Work of one iteration, roughly in vector instructions.
+    cost: Dim,
+    /// Parts should be multiples of this.
+    multiple: i64,
+}
+
+/// Writes a program. `symbols` are the root symbols in the order in which their values will be passed.
+///
+/// # Errors
+/// For what code generation does not support, and for symbols that have no value where they are needed.
+pub fn lower(
+    program: &KernelProgram,
+    symbols: &[Symbol],
+    prefix: &str,
+    target: &Target,
+) -> Result<Lowered, NativeError> {
+    let mut module = Module::new();
+    declare_libm(&mut module);
+    for name in LIBM2 {
+        module.declare(name, &[Type::Scalar(crate::builder::Elem::F64); 2], &[Type::Scalar(crate::builder::Elem::F64)]);
+        module.declare(&format!("{name}f"), &[Type::F32; 2], &[Type::F32]);
+    }
+    module.declare(FAIL, &[Type::Ptr, Type::I64, Type::I64], &[]);
+    module.declare(PARALLEL_FOR, &[Type::Ptr, Type::Ptr, Type::Ptr, Type::I64, Type::I64], &[]);
+    let mut writer =
+        Writer { target, prefix, symbols, scope: &program.scope, messages: Vec::new(), known: IndexMap::new() };
+    let mut tasks = Vec::new();
+    for kernel in &program.kernels {
+        tasks.push(writer.kernel(kernel, &mut module)?);
+    }
+    let main = format!("{prefix}__main");
+    main_function::write(program, symbols, &tasks, target, &main, &mut module)?;
+    Ok(Lowered { mlir: module.finish(), main, messages: writer.messages })
+}
+
+/// Writes kernels and remembers their text.
+struct Writer<'a> {
+    target: &'a Target,
+    prefix: &'a str,
+    symbols: &'a [Symbol],
+    scope: &'a Scope,
+    messages: Vec<String>,
+    /// Body text under a common name → the kernel's own name.
+    known: IndexMap<String, String>,
+}
+
+/// What every body is called until its text is known.
+const ANONYMOUS: &str = "kernel";
+
+impl<'a> Writer<'a> {
+    fn kernel(&mut self, kernel: &Kernel, module: &mut Module) -> Result<Task, NativeError> {
+        let symbols = visit::symbols_of(kernel, self.symbols);
+        let checks = visit::has_checks(&kernel.body);
+        let mut b = Func::new(self.target, ANONYMOUS);
+        let mut params = Vec::new();
+        let mut buffers = Vec::new();
+        for p in &kernel.params {
+            buffers.push(b.param(Type::buffer(memory_elem(p.dtype)?)));
+        }
+        let values: Vec<Val> = symbols.iter().map(|_| b.param(Type::INDEX)).collect();
+        let failure = checks.then(|| (b.param(Type::Ptr), b.param(Type::Ptr)));
+        let (begin, end) = (b.param(Type::INDEX), b.param(Type::INDEX));
+        for (p, val) in kernel.params.iter().zip(buffers) {
+            params.push(Memory::new(&mut b, val, p.dtype));
+        }
+        let mut cx = Cx::new(b, params, self.scope.clone());
+        for (s, v) in symbols.iter().zip(&values) {
+            cx.ix.bind(s, *v);
+        }
+        if let Some((call, flag)) = failure {
+            cx.set_failure(call, flag);
+        }
+        cx.messages = std::mem::take(&mut self.messages);
+        let written = self.body(&kernel.body, &mut cx, begin, end);
+        self.messages = std::mem::take(&mut cx.messages);
+        let range = written?;
+        cx.b.ret(&[]);
+        let text = cx.b.finish();
+        let name = match self.known.get(&text) {
+            Some(name) => name.clone(),
+            None => {
+                let name = format!("{}__{}", self.prefix, kernel.name);
+                module.add_text(text.replacen(&format!("@{ANONYMOUS}("), &format!("@{name}__body("), 1));
+                self.known.insert(text, name.clone());
+                module.add(self.task(kernel, &name, symbols.len(), checks)?);
+                name
+            }
+        };
+        Ok(Task { name, symbols, checks, range })
+    }
+
+    fn body(&self, body: &Body, cx: &mut Cx<'a>, begin: Val, end: Val) -> Result<Option<Range>, NativeError> {
+        match body {
+            Body::Loops(stmts) => match shared_loop(stmts) {
+                Some(f) => {
+                    cx.task(stmts, (begin, end))?;
+                    let vector = f.kind == LoopKind::Vector;
+                    let lanes = if vector { i64::from(self.target.lanes) } else { 1 };
+                    let cost = visit::cost(&f.body, lanes);
+                    // One iteration of a vector loop is a part of an instruction: count whole vectors.
+                    Ok(Some(Range { extent: f.extent.clone(), cost, multiple: lanes }))
+                }
+                None => {
+                    cx.stmts(stmts)?;
+                    Ok(None)
+                }
+            },
+            Body::Matmul(_) | Body::Convolution(_) | Body::Attention(_) => {
+                Err(NativeError::Unsupported { what: "contraction kernels".to_string() })
+            }
+        }
+    }
+
+    /// The function that unpacks words and calls the body.
+    fn task(&self, kernel: &Kernel, name: &str, symbols: usize, checks: bool) -> Result<Func<'a>, NativeError> {
+        let mut b = Func::new(self.target, name);
+        let words = b.param(Type::Ptr);
+        let (begin, end) = (b.param(Type::I64), b.param(Type::I64));
+        let mut args = Vec::new();
+        let mut at = 0;
+        let mut word = |b: &mut Func<'a>, ty| {
+            let place = b.ptr_at(words, at);
+            at += 8;
+            b.ptr_load(place, ty)
+        };
+        for p in &kernel.params {
+            let ptr = word(&mut b, Type::Ptr);
+            let buffer = b.buffer_from_ptr(ptr, memory_elem(p.dtype)?);
+            args.push(buffer);
+        }
+        for _ in 0..symbols {
+            let value = word(&mut b, Type::I64);
+            args.push(b.to_index(value));
+        }
+        if checks {
+            for _ in 0..2 {
+                args.push(word(&mut b, Type::Ptr));
+            }
+        }
+        args.push(b.to_index(begin));
+        args.push(b.to_index(end));
+        b.call(&format!("{name}__body"), &args, &[]);
+        b.ret(&[]);
+        Ok(b)
+    }
+}
+
+/// The top-level loop whose iterations threads may share: the only loop or store at top level, parallel or in vector
+/// lanes without carried values.
+fn shared_loop(stmts: &[Stmt]) -> Option<&For> {
+    let mut found = None;
+    for stmt in stmts {
+        match stmt {
+            Stmt::For(f) if found.is_none() => found = Some(f),
+            Stmt::Let { .. } | Stmt::Index { .. } | Stmt::Check { .. } if found.is_none() => {}
+            _ => return None,
+        }
+    }
+    found.filter(|f| f.kind != LoopKind::Serial && f.carried.is_empty())
+}
