@@ -109,9 +109,18 @@ pub fn reshape_index(scope: &Scope, from: &[Dim], to: &[Dim], index: &[Dim]) -> 
 
 /// Follows `prim` views from `value` at `index` down to the value they look at, and the index there.
 pub fn trace_views(graph: &Graph, scope: &Scope, value: ValueId, index: &[Dim]) -> Option<(ValueId, Vec<Dim>)> {
+    graph.fact(value)?;
+    match view_step(graph, scope, value, index) {
+        Some((x, at)) => trace_views(graph, scope, x, &at),
+        None => Some((value, index.to_vec())),
+    }
+}
+
+/// The operand of a view and the index there; `None` if the value is not a view.
+pub fn view_step(graph: &Graph, scope: &Scope, value: ValueId, index: &[Dim]) -> Option<(ValueId, Vec<Dim>)> {
     let node = graph.node(value.node);
     let fact = graph.fact(value)?;
-    let (x, at) = match (node.op(), node.args()) {
+    Some(match (node.op(), node.args()) {
         (Some("prim.reshape"), [Arg::Tensor(x), _]) => {
             (*x, reshape_index(scope, &graph.fact(*x)?.shape, &fact.shape, index))
         }
@@ -126,9 +135,8 @@ pub fn trace_views(graph: &Graph, scope: &Scope, value: ValueId, index: &[Dim]) 
         (Some("prim.slice"), [Arg::Tensor(x), Arg::Ints(start), _, Arg::Ints(step)]) => {
             (*x, index.iter().zip(start).zip(step).map(|((i, s), t)| s + &(i * t)).collect())
         }
-        _ => return Some((value, index.to_vec())),
-    };
-    trace_views(graph, scope, x, &at)
+        _ => return None,
+    })
 }
 
 /// The index of `value` at which it holds the element that `root` has at `index`, following views forward: through
