@@ -80,15 +80,21 @@ pub fn fold_constants(program: &Program) -> Result<Program, Diagnostic> {
     Ok(program)
 }
 
-/// Generators and views: folded only as part of something else.
+/// Generators and views: folded only as part of something else, or where only a plain constant will do.
 fn constant_views(program: &Program) -> std::collections::BTreeSet<NodeId> {
     use crate::fuse::{Class, classify};
-    program
-        .graph
-        .nodes()
-        .filter(|(_, n)| matches!(classify(n), Class::Generator | Class::View))
-        .map(|(id, _)| id)
-        .collect()
+    let weight = |id: NodeId| {
+        program.graph.users(id).into_iter().any(|u| {
+            let user = program.graph.node(u);
+            user.op() == Some("prim.conv") && user.args().get(1).and_then(Arg::as_tensor).is_some_and(|w| w.node == id)
+        })
+    };
+    let free = |(id, n): &(NodeId, &pt2c_ir::Node)| match classify(n) {
+        Class::Generator => true,
+        Class::View => !weight(*id),
+        _ => false,
+    };
+    program.graph.nodes().filter(free).map(|(id, _)| id).collect()
 }
 
 fn is_constant(program: &Program, known: &BTreeMap<ValueId, Tensor>, v: ValueId) -> bool {

@@ -28,9 +28,7 @@ pub fn normalize(program: &Program) -> Result<Program, Diagnostic> {
 
 /// Removes nodes that no output depends on, except effects.
 pub fn remove_dead(program: &mut Program) {
-    program.graph.remove_dead(|node| {
-        node.op().and_then(lookup).is_some_and(|op| op.def.tags.has(Tags::EFFECT))
-    });
+    program.graph.remove_dead(|node| node.op().and_then(lookup).is_some_and(|op| op.def.tags.has(Tags::EFFECT)));
 }
 
 fn simplify_sizes(program: &mut Program) -> Result<(), Diagnostic> {

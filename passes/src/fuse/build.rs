@@ -56,8 +56,13 @@ impl Builder<'_> {
     fn body(&self, group: usize) -> Result<Region, Diagnostic> {
         let graph = &self.program.graph;
         let members = &self.groups.groups[group].members;
-        let mut region =
-            Region { body: Graph::new(), operands: Vec::new(), results: Vec::new(), name: String::new(), lead: members[0] };
+        let mut region = Region {
+            body: Graph::new(),
+            operands: Vec::new(),
+            results: Vec::new(),
+            name: String::new(),
+            lead: members[0],
+        };
         let mut cloned: BTreeMap<ValueId, ValueId> = BTreeMap::new();
         for &member in members {
             self.clone_node(group, member, &mut region, &mut cloned)?;
@@ -77,11 +82,12 @@ impl Builder<'_> {
             // An effect (an assertion), or a value nobody reads.
             region.results = members.iter().flat_map(|m| graph.values(*m)).collect();
         }
-        let outputs = region.results.iter().map(|v| cloned.get(v).copied().map(Arg::Tensor)).collect::<Option<Vec<_>>>();
+        let outputs =
+            region.results.iter().map(|v| cloned.get(v).copied().map(Arg::Tensor)).collect::<Option<Vec<_>>>();
         region.body.outputs = outputs.ok_or_else(|| internal("a result that is not computed"))?;
-        let heavy = members.iter().find(|m| {
-            matches!(super::classify(graph.node(**m)), super::Class::Root { .. } | super::Class::Reduction)
-        });
+        let heavy = members
+            .iter()
+            .find(|m| matches!(super::classify(graph.node(**m)), super::Class::Root { .. } | super::Class::Reduction));
         region.lead = *heavy.unwrap_or(&members[0]);
         region.name = graph.node(members[members.len() - 1]).name.clone();
         Ok(region)
@@ -95,9 +101,10 @@ impl Builder<'_> {
         }
         match self.groups.of.get(&user) {
             Some(g) => *g != group,
-            None => graph
-                .values(user)
-                .any(|v| graph.users(user).iter().any(|u| self.uses_outside(group, *u, v)) || graph.output_values().any(|o| o == v)),
+            None => graph.values(user).any(|v| {
+                graph.users(user).iter().any(|u| self.uses_outside(group, *u, v))
+                    || graph.output_values().any(|o| o == v)
+            }),
         }
     }
 
@@ -168,7 +175,8 @@ impl Builder<'_> {
 
     fn emit(&mut self, region: &Region) -> Result<(), Diagnostic> {
         let graph = &self.program.graph;
-        let operands = region.operands.iter().map(|v| self.materialised(*v).map(Some)).collect::<Result<Vec<_>, _>>()?;
+        let operands =
+            region.operands.iter().map(|v| self.materialised(*v).map(Some)).collect::<Result<Vec<_>, _>>()?;
         let facts = region.results.iter().filter_map(|v| graph.fact(*v).cloned()).collect();
         let lead = graph.node(region.lead);
         let kind = lead.op().unwrap_or_default().trim_start_matches("prim.").to_string();

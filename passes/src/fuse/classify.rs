@@ -87,14 +87,14 @@ pub fn needs_statements(graph: &Graph, node: &Node) -> bool {
         Class::Indexed | Class::Reduction | Class::Window | Class::Root { .. } => true,
         // Integer division checks its divisor unless that is a constant.
         Class::Pointwise => {
-            let divides = matches!(
-                node.op(),
-                Some("prim.div_floor" | "prim.div_trunc" | "prim.rem_floor" | "prim.rem_trunc")
-            );
+            let divides =
+                matches!(node.op(), Some("prim.div_floor" | "prim.div_trunc" | "prim.rem_floor" | "prim.rem_trunc"));
             let int = node.outputs.first().is_some_and(|f| f.dtype.is_int());
-            let constant = node.args().get(1).and_then(Arg::as_tensor).is_some_and(|v| {
-                graph.node(v.node).op() == Some("prim.constant")
-            });
+            let constant = node
+                .args()
+                .get(1)
+                .and_then(Arg::as_tensor)
+                .is_some_and(|v| graph.node(v.node).op() == Some("prim.constant"));
             divides && int && !constant
         }
         _ => false,

@@ -3,7 +3,7 @@
 use super::classify::{Class, classify, cost, needs_statements};
 use pt2c_ir::dim::{Dim, Scope, Symbol};
 use pt2c_ir::{Arg, Graph, Node, NodeId, ValueId};
-use pt2c_ops::index_map::{address, forward_index, broadcast_index, reshape_index, trace_views, view_step};
+use pt2c_ops::index_map::{address, broadcast_index, forward_index, reshape_index, trace_views, view_step};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Cheap work may be computed again by every user, up to this cost per element.
@@ -113,9 +113,11 @@ impl<'g> Former<'g> {
                 continue;
             }
             let strided_operands = matches!(node.op(), Some("prim.matmul" | "prim.attention"));
-            let weight = (node.op() == Some("prim.conv")).then(|| node.args().get(1).and_then(Arg::as_tensor)).flatten();
+            let weight =
+                (node.op() == Some("prim.conv")).then(|| node.args().get(1).and_then(Arg::as_tensor)).flatten();
             // A mask is evaluated element by element, so it may be any cheap expression.
-            let mask = (node.op() == Some("prim.attention")).then(|| node.args().get(3).and_then(Arg::as_tensor)).flatten();
+            let mask =
+                (node.op() == Some("prim.attention")).then(|| node.args().get(3).and_then(Arg::as_tensor)).flatten();
             for v in node.operands() {
                 let view = classify(graph.node(v.node)) == Class::View;
                 let fine = if Some(&v) == weight {
@@ -209,9 +211,9 @@ impl<'g> Former<'g> {
         let (total, statements, on_members) = self.operand_closure(node);
         let users = self.consumers(id);
         // Under a condition, in an epilogue or behind a window only plain expressions can stand.
-        let plain_needed = users.iter().any(|(u, _)| {
-            matches!(classify(self.graph.node(*u)), Class::Guarded | Class::Root { .. } | Class::Window)
-        });
+        let plain_needed = users
+            .iter()
+            .any(|(u, _)| matches!(classify(self.graph.node(*u)), Class::Guarded | Class::Root { .. } | Class::Window));
         if statements && plain_needed {
             return false;
         }
@@ -227,7 +229,9 @@ impl<'g> Former<'g> {
         let reads_once = match classify(reader) {
             Class::Pointwise | Class::Guarded | Class::Reduction => !self.is_broadcast(id, *via),
             // The index operand is read once for each result element; the data operand is chosen from.
-            Class::Indexed => reader.args().first().and_then(Arg::as_tensor) != Some(via) && !self.is_broadcast(id, *via),
+            Class::Indexed => {
+                reader.args().first().and_then(Arg::as_tensor) != Some(via) && !self.is_broadcast(id, *via)
+            }
             _ => false,
         };
         reads_once && self.closure_size(id) < MAX_NODES && !(statements && classify(reader) == Class::Guarded)
@@ -238,9 +242,7 @@ impl<'g> Former<'g> {
         let mut stack = vec![id];
         while let Some(n) = stack.pop() {
             if seen.insert(n) {
-                stack.extend(
-                    self.graph.node(n).operands().map(|o| o.node).filter(|o| self.inlined.contains(o)),
-                );
+                stack.extend(self.graph.node(n).operands().map(|o| o.node).filter(|o| self.inlined.contains(o)));
             }
         }
         seen.len()
@@ -392,9 +394,10 @@ impl<'g> Former<'g> {
             _ => dims,
         };
         // A window or a choice by data inside the group would be computed again in every pass.
-        let cheap = self.groups[group].members.iter().all(|m| {
-            matches!(classify(self.graph.node(*m)), Class::Pointwise | Class::Reduction)
-        });
+        let cheap = self.groups[group]
+            .members
+            .iter()
+            .all(|m| matches!(classify(self.graph.node(*m)), Class::Pointwise | Class::Reduction));
         cheap && self.fact_shape(*x) == space && self.reads_rows(group, *x, space, &reduced)
     }
 
@@ -429,17 +432,17 @@ impl<'g> Former<'g> {
             (0..space.len()).filter(|d| !reduced.contains(&(*d as i64))).map(|d| full[d].clone()).collect();
         let kept_shape: Vec<Dim> =
             (0..space.len()).filter(|d| !reduced.contains(&(*d as i64))).map(|d| space[d].clone()).collect();
-        let index = if shape == space {
-            full.clone()
-        } else {
-            reshape_index(&scope, shape, &kept_shape, &kept)
-        };
+        let index = if shape == space { full.clone() } else { reshape_index(&scope, shape, &kept_shape, &kept) };
         let row = |v: ValueId, at: &[Dim]| {
             if self.of.get(&v.node) != Some(&group) {
                 return true;
             }
             let shape = self.fact_shape(v);
-            if shape == space { at == full.as_slice() } else { at == reshape_index(&scope, shape, &kept_shape, &kept).as_slice() }
+            if shape == space {
+                at == full.as_slice()
+            } else {
+                at == reshape_index(&scope, shape, &kept_shape, &kept).as_slice()
+            }
         };
         if self.of.get(&value.node) == Some(&group) {
             return row(value, &index);
@@ -502,7 +505,9 @@ impl<'g> Former<'g> {
             if self.of.get(&v.node) == Some(&group) {
                 forward_index(self.graph, &scope, root, &index, v).is_some_and(|i| i == at)
             } else {
-                self.graph.fact(v).is_some_and(|f| at.len() == f.rank() && address(&scope, f, at).is_affine_in(&symbols))
+                self.graph
+                    .fact(v)
+                    .is_some_and(|f| at.len() == f.rank() && address(&scope, f, at).is_affine_in(&symbols))
             }
         })
     }
