@@ -60,7 +60,7 @@ small computed output: 2 output \"positive\": capacity is 0, but 1 element is ne
 null structs: 1 the inputs are NULL; 1 the outputs are NULL; 1 there is no context: out of memory, or its address was not given
 threads: 1 options: threads is -1, but must be between 0 (automatic) and 1024
 run on it: 1 options: threads is -1, but must be between 0 (automatic) and 1024
-size: 1 options: size is 8, but must be 56 (start from the options_default function of this library's header)
+size: 1 options: size is 8, but must be 48 (start from the options_default function of this library's header)
 capacity: 1 options: capacity.s0 is 65, but must be between 0 (no statement) and 64
 create without a place: 1
 ";

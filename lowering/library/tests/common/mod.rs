@@ -8,7 +8,8 @@ use std::process::{Command, Output};
 use pt2c_ir::DType;
 use pt2c_ir::dim::{Dim, Pred};
 use pt2c_library::{
-    Buffer, CompiledObject, Constant, Constraint, Leaf, LibrarySpec, State, Symbol, Weights, WeightsPlacement, write_library,
+    Buffer, CompiledObject, Constant, Constraint, Leaf, LibrarySpec, State, Symbol, Weights, WeightsPlacement,
+    write_library,
 };
 
 pub fn s(name: &str) -> Dim {
