@@ -22,6 +22,9 @@ pub struct Options {
     pub keep_asm: bool,
 }
 
+/// How the names of the runtime's functions begin.
+const RUNTIME_PREFIX: &[u8] = b"pt2c_rt_";
+
 /// A compiled module.
 #[derive(Clone, Debug)]
 pub struct Compiled {
@@ -89,6 +92,10 @@ fn prepare(module: &Module<'_>, context: &Context, machine: &TargetMachine, targ
     for f in module.get_functions() {
         f.add_attribute(AttributeLoc::Function, context.create_enum_attribute(nounwind, 0));
         if f.count_basic_blocks() == 0 {
+            // The runtime is a member of the same archive: no indirection through the dynamic linker.
+            if f.get_name().to_bytes().starts_with(RUNTIME_PREFIX) {
+                f.as_global_value().set_visibility(GlobalVisibility::Hidden);
+            }
             continue;
         }
         // The middle end learns the processor from these alone.

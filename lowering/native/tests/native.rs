@@ -6,14 +6,14 @@
 mod chain;
 #[path = "native/dims.rs"]
 mod dims;
+#[path = "native/gemm.rs"]
+mod gemm;
 #[path = "native/harness.rs"]
 mod harness;
 #[path = "native/loops.rs"]
 mod loops;
 #[path = "native/math.rs"]
 mod math;
-#[path = "native/gemm.rs"]
-mod gemm;
 #[path = "native/memory.rs"]
 mod memory;
 #[path = "native/support.rs"]

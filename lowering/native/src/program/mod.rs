@@ -7,11 +7,14 @@
 //!
 //! Kernels that differ only in name become one function: a network repeats its layers.
 
+mod compile;
 mod main_function;
 mod visit;
 
+pub use compile::{CompiledProgram, Keep, compile};
+
 use crate::NativeError;
-use crate::builder::{Func, Module, Type, Val};
+use crate::builder::{Elem, Func, Module, Type, Val};
 use crate::loops::{Cx, FAIL, LIBM2, Memory, memory_elem};
 use crate::math::declare_libm;
 use crate::target::Target;
@@ -25,8 +28,8 @@ pub const PARALLEL_FOR: &str = "pt2c_rt_parallel_for";
 /// A program in the form that [`crate::compile_module`] takes.
 #[derive(Clone, Debug)]
 pub struct Lowered {
-    /// The MLIR module.
-    pub mlir: String,
+    /// MLIR modules to be compiled each by itself: kernels in groups, then the main function.
+    pub units: Vec<Unit>,
     /// The function to call, `PREFIX__main`: `(values, symbols, call) -> i32`. `values[i]` is the address of buffer `i`
     /// of the program, `symbols[i]` the value of the i-th symbol given, `call` is handed on to the runtime. It returns
     /// 0, or 1 if a check failed.
@@ -34,6 +37,18 @@ pub struct Lowered {
     /// The texts of the checks; the runtime is told a position in it.
     pub messages: Vec<String>,
 }
+
+/// One MLIR module of a program.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    /// Its text.
+    pub mlir: String,
+    /// The functions that other units or the runtime call.
+    pub public: Vec<String>,
+}
+
+/// Text of kernels that make a unit: units are compiled in parallel, but each costs a fixed time.
+const UNIT_BYTES: usize = 100_000;
 
 /// How a kernel is called.
 #[derive(Clone, Debug)]
@@ -69,23 +84,73 @@ pub fn lower(
     prefix: &str,
     target: &Target,
 ) -> Result<Lowered, NativeError> {
-    let mut module = Module::new();
-    declare_libm(&mut module);
-    for name in LIBM2 {
-        module.declare(name, &[Type::Scalar(crate::builder::Elem::F64); 2], &[Type::Scalar(crate::builder::Elem::F64)]);
-        module.declare(&format!("{name}f"), &[Type::F32; 2], &[Type::F32]);
-    }
-    module.declare(FAIL, &[Type::Ptr, Type::I64, Type::I64], &[]);
-    module.declare(PARALLEL_FOR, &[Type::Ptr, Type::Ptr, Type::Ptr, Type::I64, Type::I64], &[]);
-    let mut writer =
-        Writer { target, prefix, symbols, scope: &program.scope, messages: Vec::new(), known: IndexMap::new() };
+    let mut writer = Writer {
+        target,
+        prefix,
+        symbols,
+        scope: &program.scope,
+        messages: Vec::new(),
+        known: IndexMap::new(),
+        functions: Vec::new(),
+    };
     let mut tasks = Vec::new();
     for kernel in &program.kernels {
-        tasks.push(writer.kernel(kernel, &mut module)?);
+        tasks.push(writer.kernel(kernel)?);
+    }
+    let mut units = Vec::new();
+    let mut open = Open::new();
+    for (name, text) in &writer.functions {
+        open.add(name, text);
+        if open.bytes > UNIT_BYTES {
+            units.push(std::mem::replace(&mut open, Open::new()).close());
+        }
+    }
+    if !open.public.is_empty() {
+        units.push(open.close());
     }
     let main = format!("{prefix}__main");
+    let mut module = Module::new();
+    module.declare(PARALLEL_FOR, &[Type::Ptr, Type::Ptr, Type::Ptr, Type::I64, Type::I64], &[]);
+    for (name, _) in &writer.functions {
+        module.declare(name, &TASK_PARAMS, &[]);
+    }
     main_function::write(program, symbols, &tasks, target, &main, &mut module)?;
-    Ok(Lowered { mlir: module.finish(), main, messages: writer.messages })
+    units.push(Unit { mlir: module.finish(), public: vec![main.clone()] });
+    Ok(Lowered { units, main, messages: writer.messages })
+}
+
+/// Parameters of a task: words, begin, end.
+const TASK_PARAMS: [Type; 3] = [Type::Ptr, Type::I64, Type::I64];
+
+/// A unit under construction.
+struct Open {
+    module: Module,
+    public: Vec<String>,
+    bytes: usize,
+}
+
+impl Open {
+    fn new() -> Open {
+        let mut module = Module::new();
+        declare_libm(&mut module);
+        let double = Type::Scalar(Elem::F64);
+        for name in LIBM2 {
+            module.declare(name, &[double; 2], &[double]);
+            module.declare(&format!("{name}f"), &[Type::F32; 2], &[Type::F32]);
+        }
+        module.declare(FAIL, &[Type::Ptr, Type::I64, Type::I64], &[]);
+        Open { module, public: Vec::new(), bytes: 0 }
+    }
+
+    fn add(&mut self, name: &str, text: &str) {
+        self.bytes += text.len();
+        self.public.push(name.to_string());
+        self.module.add_text(text.to_string());
+    }
+
+    fn close(self) -> Unit {
+        Unit { mlir: self.module.finish(), public: self.public }
+    }
 }
 
 /// Writes kernels and remembers their text.
@@ -97,13 +162,15 @@ struct Writer<'a> {
     messages: Vec<String>,
     /// Body text under a common name → the kernel's own name.
     known: IndexMap<String, String>,
+    /// Task functions and the text of them and their bodies.
+    functions: Vec<(String, String)>,
 }
 
 /// What every body is called until its text is known.
 const ANONYMOUS: &str = "kernel";
 
 impl<'a> Writer<'a> {
-    fn kernel(&mut self, kernel: &Kernel, module: &mut Module) -> Result<Task, NativeError> {
+    fn kernel(&mut self, kernel: &Kernel) -> Result<Task, NativeError> {
         let symbols = visit::symbols_of(kernel, self.symbols);
         let checks = visit::has_checks(&kernel.body);
         let mut b = Func::new(self.target, ANONYMOUS);
@@ -135,9 +202,10 @@ impl<'a> Writer<'a> {
             Some(name) => name.clone(),
             None => {
                 let name = format!("{}__{}", self.prefix, kernel.name);
-                module.add_text(text.replacen(&format!("@{ANONYMOUS}("), &format!("@{name}__body("), 1));
+                let body = text.replacen(&format!("@{ANONYMOUS}("), &format!("@{name}__body("), 1);
+                let task = self.task(kernel, &name, symbols.len(), checks)?.finish();
+                self.functions.push((name.clone(), body + &task));
                 self.known.insert(text, name.clone());
-                module.add(self.task(kernel, &name, symbols.len(), checks)?);
                 name
             }
         };
@@ -168,7 +236,7 @@ impl<'a> Writer<'a> {
 
     /// The function that unpacks words and calls the body.
     fn task(&self, kernel: &Kernel, name: &str, symbols: usize, checks: bool) -> Result<Func<'a>, NativeError> {
-        let mut b = Func::new(self.target, name);
+        let mut b = Func::new(self.target, name).public();
         let words = b.param(Type::Ptr);
         let (begin, end) = (b.param(Type::I64), b.param(Type::I64));
         let mut args = Vec::new();

@@ -90,21 +90,23 @@ pub struct Runner {
 impl Runner {
     pub fn new(program: &KernelProgram, symbols: &[&str], target: &Target) -> Runner {
         let symbols: Vec<Symbol> = symbols.iter().map(|s| Symbol::new(s)).collect();
-        let lowered = program::lower(program, &symbols, "test", target).expect("lowers");
-        if std::env::var_os("PT2C_SHOW_MLIR").is_some() {
-            eprintln!("{}", lowered.mlir);
-        }
-        let options = Options { public: vec![lowered.main.clone()], keep_asm: true, ..Options::default() };
-        let compiled =
-            compile_module(&lowered.mlir, target, &options).unwrap_or_else(|e| panic!("{e}\n{}", lowered.mlir));
-        if std::env::var_os("PT2C_SHOW_ASM").is_some() {
-            eprintln!("{}", compiled.asm.unwrap_or_default());
+        let keep = program::Keep { asm: true, llvm: false };
+        let compiled = program::compile(program, &symbols, "test", target, keep, &|_, _| {}).expect("compiles");
+        for (unit, code) in compiled.lowered.units.iter().zip(&compiled.units) {
+            if std::env::var_os("PT2C_SHOW_MLIR").is_some() {
+                eprintln!("{}", unit.mlir);
+            }
+            if std::env::var_os("PT2C_SHOW_ASM").is_some() {
+                eprintln!("{}", code.asm.clone().unwrap_or_default());
+            }
         }
         let public = vec![program::PARALLEL_FOR.to_string(), pt2c_native::loops::FAIL.to_string()];
         let options = Options { public, ..Options::default() };
         let stub = compile_module(&runtime(target).finish(), target, &options).expect("the stub runtime compiles");
-        let loaded = Loaded::new(&[compiled.object, stub.object]).expect("loads");
-        Runner { loaded, main: lowered.main, messages: lowered.messages }
+        let mut objects: Vec<Vec<u8>> = compiled.units.into_iter().map(|u| u.object).collect();
+        objects.push(stub.object);
+        let loaded = Loaded::new(&objects).expect("loads");
+        Runner { loaded, main: compiled.lowered.main, messages: compiled.lowered.messages }
     }
 
     /// Runs on buffers (changed in place). Each lies at the very end of its allocation, followed by guard bytes that
