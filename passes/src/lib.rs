@@ -3,7 +3,3 @@
 #![forbid(unsafe_code)]
 
 pub mod decompose;
-pub mod fold_constants;
-pub mod fuse;
-pub mod layout;
-pub mod normalize;

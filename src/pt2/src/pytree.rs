@@ -45,7 +45,7 @@ pub enum TreeKind {
     },
     /// A named tuple.
     NamedTuple {
-        /// Its registered name.
+        /// The serialised type name: `collections.namedtuple` (the class is the context) or a registered one.
         type_name: String,
         /// One per child; empty when the file does not say.
         fields: Vec<String>,
@@ -119,6 +119,31 @@ impl TreeSpec {
         }
         let mut budget = limits::MAX_TREE_NODES;
         build(what, spec, named_tuples, 0, &mut budget)
+    }
+
+    /// The serialised type name; `None` for a leaf.
+    pub fn type_name(&self) -> Option<&str> {
+        match &self.kind {
+            TreeKind::Leaf => None,
+            TreeKind::Tuple => Some("builtins.tuple"),
+            TreeKind::List => Some("builtins.list"),
+            TreeKind::Dict { type_name, .. }
+            | TreeKind::NamedTuple { type_name, .. }
+            | TreeKind::Opaque { type_name, .. } => Some(type_name),
+        }
+    }
+
+    /// The type's context as recorded: JSON text; `None` where the type has none.
+    pub fn context_text(&self) -> Option<String> {
+        match &self.kind {
+            TreeKind::Leaf | TreeKind::Tuple | TreeKind::List => None,
+            TreeKind::Dict { context, .. }
+            | TreeKind::NamedTuple { context, .. }
+            | TreeKind::Opaque { context, .. } => match context {
+                Value::String(text) => Some(text.clone()),
+                other => Some(other.to_string()),
+            },
+        }
     }
 
     /// Number of leaves.
@@ -263,14 +288,14 @@ fn node_kind(
         "collections.namedtuple" => {
             let name = match &context {
                 Value::String(name) => name.clone(),
-                _ => type_name,
+                _ => type_name.clone(),
             };
             let fields = named_tuples
                 .get(&name)
                 .map(|def| def.field_names.clone())
                 .filter(|fields| fields.len() == children)
                 .unwrap_or_default();
-            TreeKind::NamedTuple { type_name: name, fields, context: raw_context }
+            TreeKind::NamedTuple { type_name, fields, context: raw_context }
         }
         _ => {
             if let Some(def) = named_tuples.get(&type_name)

@@ -6,6 +6,7 @@
 mod body;
 mod collapse;
 mod contraction;
+mod index;
 mod nest;
 mod recurrent;
 mod scalar;

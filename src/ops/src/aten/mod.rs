@@ -1,16 +1,11 @@
 //! PyTorch's operators, one file per family. Schemas are PyTorch's own text; a test compares them with a dump.
 
-pub mod attention;
 mod binary;
-pub mod conv;
-pub mod einsum;
+mod einsum;
 mod join;
-pub mod linear;
-pub mod norm;
+mod linear;
 mod pad;
-pub mod pool;
 mod slicing;
-pub mod softmax;
 mod view;
 
 use crate::OpDef;
@@ -20,16 +15,11 @@ use crate::movement::PlanFn;
 #[rustfmt::skip]
 pub const FAMILIES: &[&[OpDef]] = &[
     binary::OPS,
-    attention::OPS,
-    conv::OPS,
-    einsum::OPS,
     join::OPS,
+    einsum::OPS,
     linear::OPS,
-    norm::OPS,
     pad::OPS,
-    pool::OPS,
     slicing::OPS,
-    softmax::OPS,
     view::OPS,
 ];
 

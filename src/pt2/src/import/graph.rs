@@ -1,0 +1,532 @@
+//! One graph of the archive → one graph of the IR, node by node.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use pt2c_ir::dim::{Dim, Pred};
+use pt2c_ir::{Arg, DType, Fact, Graph, LocationId, Locations, NodeId, ValueId};
+use pt2c_ops::{Schema, infer, lookup};
+
+use super::arguments::{self, NamedArg, lay_out};
+use super::error::{ImportError, ImportErrorKind};
+use super::facts::{Typed, typed};
+use super::functionalize::{Alias, Memories, Mutation, Names, Owner, add, mutation, view_steps};
+use super::symbols::{Expressions, Facts};
+use super::{location, schemas};
+use crate::schema::{self, Argument, Node, OptionalTensorArgument};
+
+/// What all graphs of a program share while they are imported.
+#[derive(Default)]
+pub struct Shared {
+    /// Expressions read so far.
+    pub expressions: Expressions,
+    /// Scope, constraints, warnings.
+    pub facts: Facts,
+    /// The user's source lines.
+    pub locations: Locations,
+}
+
+/// A graph under construction.
+pub struct Builder<'s> {
+    /// What all graphs share.
+    pub shared: &'s mut Shared,
+    /// The graph.
+    pub graph: Graph,
+    /// What its names are views of.
+    pub memories: Memories,
+    /// Inside a branch or body, which may never run.
+    nested: bool,
+}
+
+/// A node's tensor results: names (`None` for an undefined one) with their types, in order.
+type Results = Vec<(Option<String>, Typed)>;
+
+impl<'s> Builder<'s> {
+    /// An empty graph: the program's own.
+    pub fn new(shared: &'s mut Shared) -> Builder<'s> {
+        Builder { shared, graph: Graph::new(), memories: Memories::default(), nested: false }
+    }
+
+    /// Imports all nodes of `source`; `names` holds its inputs and receives its values.
+    ///
+    /// # Errors
+    /// [`ImportError`] with the node and the user's line.
+    pub fn nodes(&mut self, source: &schema::Graph, names: &mut Names) -> Result<(), ImportError> {
+        for node in &source.nodes {
+            let op = schemas::op_name(&node.target);
+            self.node(source, names, node, &op).map_err(|error| error.locate(node, &op))?;
+        }
+        Ok(())
+    }
+
+    fn node(&mut self, source: &schema::Graph, names: &mut Names, node: &Node, op: &str) -> Result<(), ImportError> {
+        if self.is_symbolic(node, op)? || self.assertion(source, node, op)? {
+            return Ok(());
+        }
+        if let Some(inner) = inlined(node, op)? {
+            return self.inline(names, node, inner);
+        }
+        let location = self.shared.locations.intern(location::of_node(node));
+        let signature = schemas::schema(op);
+        let mut subgraphs = node
+            .inputs
+            .iter()
+            .filter_map(|input| match &input.arg {
+                Argument::AsGraph(inner) => Some(self.subgraph(&inner.graph)),
+                _ => None,
+            })
+            .collect::<Result<VecDeque<_>, _>>()?;
+        let args = lay_out(&node.inputs, signature, source, &mut self.shared.expressions, &mut |_| {
+            Ok(subgraphs.pop_front().unwrap_or(Arg::None))
+        })?;
+        let results = self.results(source, node)?;
+        let call = Call { op, signature, args, results, name: node_name(node), location };
+        Ok(self.call(names, call)?)
+    }
+
+    /// Whether the node only computes symbolic numbers: their expressions are in the graph's tables.
+    fn is_symbolic(&self, node: &Node, op: &str) -> Result<bool, ImportErrorKind> {
+        let symbolic = |output: &Argument| {
+            matches!(
+                output,
+                Argument::AsSymInt(_)
+                    | Argument::AsSymBool(_)
+                    | Argument::AsSymFloat(_)
+                    | Argument::AsInt(_)
+                    | Argument::AsFloat(_)
+                    | Argument::AsBool(_)
+            )
+        };
+        if node.outputs.is_empty() || !node.outputs.iter().all(symbolic) {
+            return Ok(false);
+        }
+        if op.starts_with("py.") || op.starts_with("aten.sym_") {
+            return Ok(true);
+        }
+        Err(ImportErrorKind::unsupported(
+            format!("{op}, which makes a number of a tensor's contents,"),
+            "keep the value in a tensor (do not call .item() or int() on it, do not use it as a size)",
+        ))
+    }
+
+    /// Assertions on sizes become constraints. Returns whether the node was one.
+    fn assertion(&mut self, source: &schema::Graph, node: &Node, op: &str) -> Result<bool, ImportErrorKind> {
+        let argument = |name: &str| node.inputs.iter().find(|i| i.name == name).map(|i| &i.arg);
+        let expressions = &mut self.shared.expressions;
+        match op {
+            // What it asserts are the facts that the archive states.
+            "aten._assert_tensor_metadata.default" => Ok(true),
+            "aten._assert_scalar.default" => {
+                let pred = match argument("self") {
+                    Some(Argument::AsSymBool(value)) => arguments::sym_bool(value, source, expressions)?,
+                    Some(Argument::AsSymInt(value)) => {
+                        Pred::ne(&arguments::sym_int(value, source, expressions)?, &Dim::int(0))
+                    }
+                    Some(Argument::AsBool(holds)) => {
+                        if *holds {
+                            Pred::True
+                        } else {
+                            Pred::False
+                        }
+                    }
+                    Some(Argument::AsInt(value)) => {
+                        if *value != 0 {
+                            Pred::True
+                        } else {
+                            Pred::False
+                        }
+                    }
+                    _ => return Err(ImportErrorKind::argument("self", "is no condition")),
+                };
+                let rule = match argument("assert_msg") {
+                    Some(Argument::AsString(message)) => message.clone(),
+                    _ => "an assertion of the program".to_owned(),
+                };
+                self.require(pred, rule);
+                Ok(true)
+            }
+            "aten.sym_constrain_range.default" | "aten.sym_constrain_range_for_size.default" => {
+                let size = match argument("size") {
+                    Some(Argument::AsSymInt(value)) => arguments::sym_int(value, source, expressions)?,
+                    _ => return Ok(true),
+                };
+                let bound = |name: &str| match argument(name) {
+                    Some(Argument::AsInt(value)) if *value < i64::MAX - 1 => Some(Dim::int(*value)),
+                    _ => None,
+                };
+                let bounds =
+                    [bound("min").map(|min| Pred::ge(&size, &min)), bound("max").map(|max| Pred::le(&size, &max))];
+                self.require(Pred::and(bounds.into_iter().flatten()), format!("the range of {size}"));
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// An assertion of a branch holds only where the branch runs, so only those of the program itself count.
+    fn require(&mut self, pred: Pred, rule: String) {
+        if !self.nested {
+            self.shared.facts.require(pred, rule);
+        }
+    }
+
+    /// Types of the node's tensor results.
+    fn results(&mut self, source: &schema::Graph, node: &Node) -> Result<Results, ImportErrorKind> {
+        let mut results = Results::new();
+        // A result that PyTorch leaves undefined has no type; nobody can use it.
+        let undefined = || (None, Typed { fact: Fact::of(DType::F32, &[0]), strides: vec![Dim::int(1)] });
+        let mut defined = |name: &str| -> Result<_, ImportErrorKind> {
+            Ok((Some(name.to_owned()), typed(name, source, &mut self.shared.expressions)?))
+        };
+        for output in &node.outputs {
+            match output {
+                Argument::AsTensor(tensor) => results.push(defined(&tensor.name)?),
+                Argument::AsTensors(tensors) => {
+                    for tensor in tensors {
+                        results.push(defined(&tensor.name)?);
+                    }
+                }
+                Argument::AsOptionalTensor(OptionalTensorArgument::AsTensor(tensor)) => {
+                    results.push(defined(&tensor.name)?);
+                }
+                Argument::AsOptionalTensors(tensors) => {
+                    for tensor in tensors {
+                        results.push(match tensor {
+                            OptionalTensorArgument::AsTensor(tensor) => defined(&tensor.name)?,
+                            OptionalTensorArgument::AsNone(_) => undefined(),
+                        });
+                    }
+                }
+                Argument::AsNone(_) | Argument::AsOptionalTensor(OptionalTensorArgument::AsNone(_)) => {
+                    results.push(undefined());
+                }
+                // A symbolic int among a higher-order operator's results: its expression is in the table.
+                Argument::AsSymInt(_) | Argument::AsInt(_) => {}
+                other => {
+                    return Err(ImportErrorKind::unsupported(
+                        format!("a result of kind {}", other.tag()),
+                        "return tensors from the operator",
+                    ));
+                }
+            }
+        }
+        Ok(results)
+    }
+
+    /// Adds a call, made functional.
+    fn call(&mut self, names: &mut Names, call: Call<'_>) -> Result<(), ImportErrorKind> {
+        let fact_of = |name: &str| names.get(name).map(|view| view.typed.fact.clone());
+        match mutation(call.op, call.signature, &call.args, &fact_of)? {
+            None => {
+                let facts = call.results.iter().map(|(_, typed)| typed.fact.clone()).collect();
+                let id = self.emit(names, call.op, &call.args, &call.name, facts, call.location)?;
+                self.define(names, &call, call.op, id)
+            }
+            Some(Mutation::Compute { target, op, args }) => {
+                let to = known(names, &target)?.typed.fact.clone();
+                let computed = self.computed_fact(names, &op, &args, &to);
+                let id = self.emit(names, &op, &args, &call.name, vec![computed.clone()], call.location)?;
+                let value = self.convert(ValueId { node: id, index: 0 }, &computed, &to, call.location)?;
+                self.store(names, &target, value, call.location)?;
+                self.rename_results(names, &call, &target)
+            }
+            Some(Mutation::Assign { target, source }) => {
+                let to = known(names, &target)?.typed.fact.clone();
+                let from = known(names, &source)?.typed.fact.clone();
+                let value = self.read(names, &source, call.location)?;
+                let value = self.convert(value, &from, &to, call.location)?;
+                self.store(names, &target, value, call.location)?;
+                self.rename_results(names, &call, &target)
+            }
+            Some(Mutation::Rename { target, op }) => {
+                let facts = call.results.iter().map(|(_, typed)| typed.fact.clone()).collect();
+                let id = self.emit(names, &op, &call.args, &call.name, facts, call.location)?;
+                self.define(names, &call, &op, id)?;
+                // From here on the operand's own name means the new view as well.
+                if let Some((Some(result), _)) = call.results.first()
+                    && let Some(view) = names.get(result).cloned()
+                {
+                    names.insert(target, view);
+                }
+                Ok(())
+            }
+            Some(Mutation::Statistics { op, args, targets, returned }) => {
+                let mut facts: Vec<Fact> = call.results.iter().map(|(_, typed)| typed.fact.clone()).collect();
+                let statistics = known(names, targets.first().map_or("", String::as_str))?.typed.fact.clone();
+                // Output, then saved mean and inverse deviation, then the new running statistics.
+                facts.resize(5, statistics);
+                let id = self.emit(names, op, &args, &call.name, facts, call.location)?;
+                for (index, (name, typed)) in call.results.iter().take(returned).enumerate() {
+                    let value = ValueId { node: id, index: index as u32 };
+                    self.fresh(names, name.as_deref(), value, typed)?;
+                }
+                for (index, target) in targets.iter().enumerate() {
+                    self.store(names, target, ValueId { node: id, index: 3 + index as u32 }, call.location)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives the results of a call their names, as views where the operator returns its operand's memory.
+    fn define(&mut self, names: &mut Names, call: &Call<'_>, op: &str, id: NodeId) -> Result<(), ImportErrorKind> {
+        let typed_of = |name: &str| names.get(name).map(|view| view.typed.clone());
+        let types: Vec<Typed> = call.results.iter().map(|(_, typed)| typed.clone()).collect();
+        let signature = schemas::schema(op);
+        let aliases = view_steps(op, signature, &call.args, &typed_of, &types, &self.shared.facts.scope);
+        for (index, ((name, typed), alias)) in call.results.iter().zip(aliases).enumerate() {
+            let value = ValueId { node: id, index: index as u32 };
+            let (base, step) = match alias {
+                Alias::Fresh => {
+                    self.fresh(names, name.as_deref(), value, typed)?;
+                    continue;
+                }
+                Alias::Same(base) => (base, None),
+                Alias::View(base, step) => (base, Some(step)),
+            };
+            let view = self.memories.derive(known(names, &base)?, step, value, typed.clone());
+            if let Some(name) = name {
+                insert(names, name, view)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn fresh(
+        &mut self,
+        names: &mut Names,
+        name: Option<&str>,
+        value: ValueId,
+        typed: &Typed,
+    ) -> Result<(), ImportErrorKind> {
+        let Some(name) = name else { return Ok(()) };
+        let view = self.memories.allocate(value, typed.clone(), Owner::Intermediate);
+        insert(names, name, view)
+    }
+
+    /// An in-place operator's result is its operand.
+    fn rename_results(&mut self, names: &mut Names, call: &Call<'_>, target: &str) -> Result<(), ImportErrorKind> {
+        let view = known(names, target)?.clone();
+        for name in call.results.iter().filter_map(|(name, _)| name.as_ref()) {
+            insert(names, name, view.clone())?;
+        }
+        Ok(())
+    }
+
+    /// The present value of a name.
+    pub fn read(&mut self, names: &mut Names, name: &str, location: LocationId) -> Result<ValueId, ImportErrorKind> {
+        let view = names.get_mut(name).ok_or_else(|| ImportErrorKind::Undefined { name: name.to_owned() })?;
+        self.memories.read(view, &mut self.graph, location)
+    }
+
+    fn store(
+        &mut self,
+        names: &mut Names,
+        name: &str,
+        value: ValueId,
+        location: LocationId,
+    ) -> Result<(), ImportErrorKind> {
+        let view = names.get_mut(name).ok_or_else(|| ImportErrorKind::Undefined { name: name.to_owned() })?;
+        self.memories.write(view, value, &mut self.graph, location)
+    }
+
+    fn emit(
+        &mut self,
+        names: &mut Names,
+        op: &str,
+        args: &[NamedArg],
+        name: &str,
+        facts: Vec<Fact>,
+        location: LocationId,
+    ) -> Result<NodeId, ImportErrorKind> {
+        let args = args
+            .iter()
+            .map(|arg| arg.try_map(|operand| self.read(names, operand, location)))
+            .collect::<Result<Vec<_>, _>>()?;
+        self.graph
+            .add_call(op, args, name, facts, location)
+            .map_err(|error| ImportErrorKind::Undefined { name: error.to_string() })
+    }
+
+    /// The type of a pure operator that stands for an in-place one: its own promotion rules decide, before the
+    /// result is converted to the operand's type.
+    fn computed_fact(&self, names: &Names, op: &str, args: &[NamedArg], to: &Fact) -> Fact {
+        if lookup(op).is_none() {
+            return to.clone();
+        }
+        let facts = args
+            .iter()
+            .map(|arg| arg.try_map(|name| names.get(name).map(|v| v.typed.fact.clone()).ok_or(())))
+            .collect::<Result<Vec<_>, _>>();
+        let inferred = facts.ok().and_then(|facts| infer(op, &facts, &self.shared.facts.scope).ok());
+        match inferred.as_deref() {
+            Some([fact]) => to.with_dtype(fact.dtype),
+            _ => to.clone(),
+        }
+    }
+
+    /// Converts and broadcasts a value that is written to a tensor of type `to`.
+    fn convert(
+        &mut self,
+        value: ValueId,
+        from: &Fact,
+        to: &Fact,
+        location: LocationId,
+    ) -> Result<ValueId, ImportErrorKind> {
+        let mut value = value;
+        if from.dtype != to.dtype {
+            let args = vec![Arg::Tensor(value), Arg::DType(to.dtype), Arg::Bool(false), Arg::Bool(false), Arg::None];
+            value = add(&mut self.graph, "aten.to.dtype", args, "to", from.with_dtype(to.dtype), location)?;
+        }
+        if from.shape != to.shape {
+            let args = vec![Arg::Tensor(value), Arg::Ints(to.shape.clone()), Arg::Bool(false)];
+            value = add(&mut self.graph, "aten.expand.default", args, "expand", to.clone(), location)?;
+        }
+        Ok(value)
+    }
+
+    /// Imports a nested graph of a higher-order operator.
+    fn subgraph(&mut self, source: &schema::Graph) -> Result<NamedArg, ImportError> {
+        let mut builder = Builder { nested: true, ..Builder::new(self.shared) };
+        let mut names = Names::new();
+        for input in &source.inputs {
+            if let Argument::AsTensor(tensor) = input {
+                let typed = typed(&tensor.name, source, &mut builder.shared.expressions)?;
+                let value = builder.graph.add_input(&tensor.name, typed.fact.clone());
+                let view = builder.memories.allocate(value, typed, Owner::Operand);
+                insert(&mut names, &tensor.name, view)?;
+            }
+        }
+        builder.nodes(source, &mut names)?;
+        let outputs = builder.outputs(source, &mut names)?;
+        builder.graph.outputs = outputs;
+        let mut graph = builder.graph;
+        graph.remove_dead(super::has_effect);
+        Ok(Arg::Graph(Arc::new(graph)))
+    }
+
+    /// What a graph returns.
+    pub fn outputs(&mut self, source: &schema::Graph, names: &mut Names) -> Result<Vec<Arg>, ImportErrorKind> {
+        source.outputs.iter().map(|output| self.output(output, source, names)).collect()
+    }
+
+    /// One output.
+    pub fn output(
+        &mut self,
+        output: &Argument,
+        source: &schema::Graph,
+        names: &mut Names,
+    ) -> Result<Arg, ImportErrorKind> {
+        let arg = arguments::convert("output", output, source, &mut self.shared.expressions, &mut |_| Ok(Arg::None))?;
+        arg.try_map(|name| self.read(names, name, LocationId::UNKNOWN))
+    }
+
+    /// Imports a nested graph in place of the node: operators that only set a mode around it.
+    fn inline(&mut self, names: &mut Names, node: &Node, inlined: Inlined<'_>) -> Result<(), ImportError> {
+        let Inlined { graph: source, operands } = inlined;
+        if source.inputs.len() != operands.len() {
+            let reason = format!("{} operands for {} inputs of the nested graph", operands.len(), source.inputs.len());
+            return Err(ImportErrorKind::argument("operands", reason).into());
+        }
+        let mut inner = Names::new();
+        for (input, operand) in source.inputs.iter().zip(operands) {
+            if let (Argument::AsTensor(input), Argument::AsTensor(operand)) = (input, operand) {
+                insert(&mut inner, &input.name, known(names, &operand.name)?.clone())?;
+            }
+        }
+        self.nodes(source, &mut inner)?;
+        let results: Vec<&str> = node.outputs.iter().flat_map(tensor_names).collect();
+        let returned: Vec<&str> = source.outputs.iter().flat_map(tensor_names).collect();
+        if results.len() != returned.len() {
+            let reason = format!("{} results for {} outputs of the nested graph", results.len(), returned.len());
+            return Err(ImportErrorKind::argument("outputs", reason).into());
+        }
+        for (result, returned) in results.into_iter().zip(returned) {
+            let view = known(&inner, returned)?.clone();
+            insert(names, result, view)?;
+        }
+        Ok(())
+    }
+}
+
+/// A call before it is made functional.
+struct Call<'a> {
+    op: &'a str,
+    signature: Option<&'static Schema>,
+    args: Vec<NamedArg>,
+    results: Results,
+    name: String,
+    location: LocationId,
+}
+
+/// A nested graph that can stand in place of its operator.
+struct Inlined<'a> {
+    graph: &'a schema::Graph,
+    operands: Vec<&'a Argument>,
+}
+
+/// The nested graph of operators that only set a mode which means nothing here.
+fn inlined<'a>(node: &'a Node, op: &str) -> Result<Option<Inlined<'a>>, ImportErrorKind> {
+    let position = node.inputs.iter().position(|input| matches!(input.arg, Argument::AsGraph(_)));
+    let found = position.and_then(|at| match node.inputs.get(at).map(|input| &input.arg) {
+        Some(Argument::AsGraph(inner)) => Some((at, &inner.graph)),
+        _ => None,
+    });
+    let Some((at, graph)) = found else { return Ok(None) };
+    match op {
+        "higher_order.wrap_with_set_grad_enabled" | "higher_order.tag_activation_checkpoint" => {}
+        "higher_order.wrap_with_autocast" => {
+            let enabled = node.inputs.get(2).map(|input| &input.arg);
+            if !matches!(enabled, Some(Argument::AsBool(false))) {
+                return Err(ImportErrorKind::unsupported(
+                    "an autocast region",
+                    "export the module without torch.autocast, or convert it with .to(torch.bfloat16) first",
+                ));
+            }
+        }
+        _ => return Ok(None),
+    }
+    let operands = node.inputs.iter().skip(at + 1).map(|input| &input.arg).collect();
+    Ok(Some(Inlined { graph, operands }))
+}
+
+fn tensor_names(argument: &Argument) -> Vec<&str> {
+    match argument {
+        Argument::AsTensor(tensor) => vec![&tensor.name],
+        Argument::AsTensors(tensors) => tensors.iter().map(|t| t.name.as_str()).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn known<'n>(names: &'n Names, name: &str) -> Result<&'n super::functionalize::View, ImportErrorKind> {
+    names.get(name).ok_or_else(|| ImportErrorKind::Undefined { name: name.to_owned() })
+}
+
+/// Defines a name.
+///
+/// # Errors
+/// [`ImportErrorKind::Redefined`].
+pub fn insert(names: &mut Names, name: &str, view: super::functionalize::View) -> Result<(), ImportErrorKind> {
+    match names.insert(name.to_owned(), view) {
+        None => Ok(()),
+        Some(_) => Err(ImportErrorKind::Redefined { name: name.to_owned() }),
+    }
+}
+
+/// The FX node's name; older archives name only the results.
+fn node_name(node: &Node) -> String {
+    let first = || node.outputs.iter().flat_map(tensor_names).next().unwrap_or("").to_owned();
+    node.name.clone().unwrap_or_else(first)
+}
+
+impl ImportError {
+    /// Adds the node and the user's line, unless a node inside said where already.
+    fn locate(mut self, node: &Node, op: &str) -> ImportError {
+        if self.subject.is_none() {
+            self.subject = Some(format!("node \"{}\" ({op})", node_name(node)));
+            let location = location::of_node(node);
+            self.location = Some(location).filter(|l| !l.file.is_empty()).map(Box::new);
+        }
+        self
+    }
+}

@@ -1,0 +1,178 @@
+//! Symbolic integers: expressions, ranges and guards of the archive as dimensions, scope and constraints.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use indexmap::IndexMap;
+use pt2c_ir::dim::{
+    Dim, Guard, InputProperty, InputRef, PathStep, Pred, Scope, Symbol, parse_guard, parse_plain, parse_plain_pred,
+    parse_srepr, parse_srepr_pred,
+};
+use pt2c_ir::{Constraint, Diagnostic, Fact};
+
+use super::error::ImportErrorKind;
+use crate::schema::{RangeConstraint, SymBool, SymInt};
+
+/// Reads expressions, each text once.
+#[derive(Default)]
+pub struct Expressions {
+    dims: BTreeMap<String, Dim>,
+}
+
+impl Expressions {
+    /// An integer expression in either printed form.
+    pub fn dim(&mut self, text: &str) -> Result<Dim, ImportErrorKind> {
+        if let Some(dim) = self.dims.get(text) {
+            return Ok(dim.clone());
+        }
+        let read = if is_srepr(text) { parse_srepr(text) } else { parse_plain(text) };
+        let dim = read.map_err(|error| ImportErrorKind::Expression { text: text.to_owned(), error })?;
+        self.dims.insert(text.to_owned(), dim.clone());
+        Ok(dim)
+    }
+
+    /// A symbolic int of a value table or a size.
+    pub fn sym_int(&mut self, value: &SymInt) -> Result<Dim, ImportErrorKind> {
+        match value {
+            SymInt::AsInt(value) => Ok(Dim::int(*value)),
+            SymInt::AsExpr(expr) => self.dim(&expr.expr_str),
+        }
+    }
+
+    /// A symbolic bool of a value table.
+    pub fn sym_bool(&mut self, value: &SymBool) -> Result<Pred, ImportErrorKind> {
+        match value {
+            SymBool::AsBool(true) => Ok(Pred::True),
+            SymBool::AsBool(false) => Ok(Pred::False),
+            SymBool::AsExpr(expr) => {
+                let text = &expr.expr_str;
+                let read = if is_srepr(text) { parse_srepr_pred(text) } else { parse_plain_pred(text) };
+                read.map_err(|error| ImportErrorKind::Expression { text: text.clone(), error })
+            }
+        }
+    }
+
+    /// All symbols met so far.
+    pub fn symbols(&self) -> impl Iterator<Item = Symbol> {
+        self.dims.values().flat_map(Dim::symbols)
+    }
+}
+
+/// `srepr` writes every leaf as a constructor; the plain form never does.
+fn is_srepr(text: &str) -> bool {
+    ["Symbol(", "Integer(", "Rational(", "true", "false"].iter().any(|leaf| text.contains(leaf))
+}
+
+/// What must hold, collected while importing.
+#[derive(Default)]
+pub struct Facts {
+    /// Symbols, their ranges and everything assumed.
+    pub scope: Scope,
+    /// What the entry checks.
+    pub constraints: Vec<Constraint>,
+    /// Rules that cannot be expressed and so will not be checked.
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl Facts {
+    /// Adds a rule: assumed by every pass, checked at the entry. Rules that hold anyway are dropped.
+    pub fn require(&mut self, pred: Pred, rule: impl Into<String>) {
+        if pred == Pred::True || self.constraints.iter().any(|known| known.pred == pred) {
+            return;
+        }
+        self.scope.assume(pred.clone());
+        self.constraints.push(Constraint { pred, rule: rule.into() });
+    }
+
+    /// Declares the archive's ranges. A key is usually a symbol, sometimes an expression.
+    pub fn add_ranges(
+        &mut self,
+        ranges: &IndexMap<String, RangeConstraint>,
+        expressions: &mut Expressions,
+    ) -> Result<(), ImportErrorKind> {
+        for (key, range) in ranges {
+            let dim = expressions.dim(key)?;
+            let (min, max) = (range.min_val, range.max_val.filter(|&max| max < i64::MAX - 1));
+            if let Some(symbol) = dim.as_symbol() {
+                self.scope.declare(symbol, min, max);
+            }
+            let bounds = [min.map(|min| Pred::ge(&dim, &Dim::int(min))), max.map(|max| Pred::le(&dim, &Dim::int(max)))];
+            if dim.as_symbol().is_none() {
+                let rule = match (min, max) {
+                    (Some(min), Some(max)) => format!("{min} <= {key} <= {max}"),
+                    (Some(min), None) => format!("{key} >= {min}"),
+                    (None, Some(max)) => format!("{key} <= {max}"),
+                    (None, None) => continue,
+                };
+                self.require(Pred::and(bounds.into_iter().flatten()), rule);
+            }
+        }
+        Ok(())
+    }
+
+    /// Symbols without a range of their own are sizes all the same.
+    pub fn declare_sizes(&mut self, expressions: &Expressions) {
+        let declared: BTreeSet<Symbol> = self.scope.symbols().map(|(symbol, _)| symbol.clone()).collect();
+        for symbol in expressions.symbols() {
+            if !declared.contains(&symbol) {
+                self.scope.declare(symbol, Some(0), None);
+            }
+        }
+    }
+
+    /// Turns `guards_code` into constraints. A guard that cannot be read becomes a warning.
+    pub fn add_guards(&mut self, guards: &[String], inputs: &GuardInputs) {
+        for text in guards {
+            let pred = parse_guard(text).and_then(|guard: Guard| guard.to_pred(&|input| inputs.resolve(input)));
+            match pred {
+                Ok(pred) => self.require(pred, text.clone()),
+                Err(error) => self.warnings.push(
+                    Diagnostic::warning("a rule that PyTorch recorded for the inputs will not be checked")
+                        .note(format!("the rule: {text}"))
+                        .note(error.to_string()),
+                ),
+            }
+        }
+    }
+}
+
+/// What guards can ask about an input.
+#[derive(Clone, Debug)]
+pub enum GuardInput {
+    /// A tensor of this type.
+    Tensor(Fact),
+    /// An integer.
+    Int(Dim),
+}
+
+/// The program's inputs by the way guards name them.
+#[derive(Default)]
+pub struct GuardInputs {
+    inputs: Vec<(Vec<PathStep>, GuardInput)>,
+}
+
+impl GuardInputs {
+    /// Adds an input leaf.
+    pub fn insert(&mut self, path: Vec<PathStep>, input: GuardInput) {
+        self.inputs.push((path, input));
+    }
+
+    /// The expression of a property, if there is such an input with such a property.
+    fn resolve(&self, wanted: &InputRef) -> Option<Dim> {
+        let (_, input) = self.inputs.iter().find(|(path, _)| *path == wanted.path)?;
+        match (input, &wanted.what) {
+            (GuardInput::Int(dim), InputProperty::Value) => Some(dim.clone()),
+            (GuardInput::Tensor(fact), InputProperty::Size(index)) => at(&fact.shape, *index),
+            // The library takes row-major tensors, so these are known.
+            (GuardInput::Tensor(fact), InputProperty::Stride(index)) => at(&fact.order.strides(&fact.shape), *index),
+            (GuardInput::Tensor(_), InputProperty::StorageOffset) => Some(Dim::int(0)),
+            (GuardInput::Tensor(fact), InputProperty::Rank) => Some(Dim::int(fact.rank() as i64)),
+            _ => None,
+        }
+    }
+}
+
+/// Python indexing.
+fn at(dims: &[Dim], index: i64) -> Option<Dim> {
+    let index = if index < 0 { index.checked_add(dims.len() as i64)? } else { index };
+    dims.get(usize::try_from(index).ok()?).cloned()
+}
