@@ -3,3 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod decompose;
+pub mod fold_constants;
+pub mod fuse;
+pub mod layout;
+pub mod normalize;

@@ -418,7 +418,7 @@ fn formula(view: View, leaf: &Leaf, dim: u32) -> *const core::ffi::c_char {
 }
 
 /// The symbols in a program, with repetitions.
-fn symbols_of(words: &[i64]) -> impl Iterator<Item = u32> {
+pub fn symbols_of(words: &[i64]) -> impl Iterator<Item = u32> {
     let mut rest = words;
     core::iter::from_fn(move || {
         while let Some((op, taken)) = Op::decode(rest) {

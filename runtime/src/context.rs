@@ -5,9 +5,9 @@ use core::mem::MaybeUninit;
 use core::ptr;
 use core::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
-use pt2c_abi::{ABI_VERSION, BufferKind, MODEL_MAGIC, Model, Options, Status, ZERO_INITIAL};
+use pt2c_abi::{ABI_VERSION, BufferKind, MODEL_MAGIC, Model, Options, Status, SymbolSource, ZERO_INITIAL};
 
-use crate::bind::Shapes;
+use crate::bind::{Shapes, symbols_of};
 use crate::memory::{Array, Block};
 use crate::message::Message;
 use crate::pool::{MAX_THREADS, Pool};
@@ -112,7 +112,9 @@ impl Context {
             self.message.text("the library is inconsistent: its model descriptor is of another version");
             return Err(Status::Argument);
         }
-        let expected = size_of::<Options>() as u64 + 8 * model.binding_count;
+        let bound =
+            view.bindings().iter().filter(|binding| binding.source != SymbolSource::Computed as u32).count() as u64;
+        let expected = size_of::<Options>() as u64 + 8 * bound;
         let default = Options {
             size: expected,
             threads: 0,
@@ -131,7 +133,7 @@ impl Context {
         }
         // SAFETY: the size says that the words of the capacity follow.
         let capacity: &[i64] = match given {
-            Some(_) => unsafe { items(options.add(1).cast(), model.binding_count) },
+            Some(_) => unsafe { items(options.add(1).cast(), bound) },
             None => &[],
         };
         let threads = usize::try_from(options_ref.threads).ok().filter(|&threads| threads <= MAX_THREADS);
@@ -175,8 +177,11 @@ impl Context {
     /// Allocates the arena for the greatest sizes: those that the caller stated, else the declared ones.
     fn reserve_for(&mut self, capacity: &[i64]) -> Result<(), Status> {
         let view = self.view;
+        let arena = view.program(view.model().arena_size);
+        // Of the symbols that the arena depends on: is the maximum of each known, is it the caller's statement?
         let mut known = true;
         let mut stated = true;
+        // Computed symbols come last and are in no formula of the arena.
         for (index, binding) in view.bindings().iter().enumerate() {
             let (Some(symbol), Some(slot)) =
                 (view.symbols().get(binding.symbol as usize), self.shapes.symbols.get_mut(binding.symbol as usize))
@@ -194,8 +199,10 @@ impl Context {
                     .int(symbol.max);
                 return Err(Status::Argument);
             }
-            stated &= wanted > 0;
-            known &= wanted > 0 || symbol.max < i64::MAX;
+            if symbols_of(arena).any(|used| used == binding.symbol) {
+                stated &= wanted > 0;
+                known &= wanted > 0 || symbol.max < i64::MAX;
+            }
             *slot = if wanted > 0 { wanted.max(symbol.min) } else { symbol.max };
         }
         if !known {
@@ -206,7 +213,7 @@ impl Context {
             return Ok(());
         };
         let size = size.max(0) as u64;
-        if stated || view.symbols().is_empty() || size <= MODEST_ARENA {
+        if stated || size <= MODEST_ARENA {
             self.arena = self.allocate_arena(size)?;
         }
         Ok(())

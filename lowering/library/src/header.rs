@@ -242,7 +242,7 @@ impl Header<'_> {
 
     fn options(&self, out: &mut String) -> Written {
         let name = self.name;
-        let size = 32 + 8 * self.layout.bindings.len();
+        let size = 32 + 8 * self.layout.bound().count();
         writeln!(out, "/* What a context is created with; start from {name}_options_default(). */")?;
         writeln!(out, "typedef struct {name}_options {{")?;
         writeln!(out, "  uint64_t size; /* sizeof({name}_options) */")?;
@@ -261,9 +261,9 @@ impl Header<'_> {
             WeightsPlacement::File => format!("path of {name}.weights; NULL = in the current folder"),
         };
         writeln!(out, "  const char *weights_file; /* {file} */")?;
-        if !self.layout.bindings.is_empty() {
+        if self.layout.bound().next().is_some() {
             writeln!(out, "  struct {{")?;
-            for bound in &self.layout.bindings {
+            for bound in self.layout.bound() {
                 writeln!(out, "    int64_t {};", self.spec.symbols[bound.symbol].name)?;
             }
             writeln!(
@@ -279,7 +279,7 @@ impl Header<'_> {
         for member in ["threads", "no_grow", "verify_weights", "reserved", "weights_file"] {
             writeln!(out, "  options.{member} = 0;")?;
         }
-        for bound in &self.layout.bindings {
+        for bound in self.layout.bound() {
             writeln!(out, "  options.capacity.{} = 0;", self.spec.symbols[bound.symbol].name)?;
         }
         writeln!(out, "  return options;\n}}\n")
@@ -402,7 +402,7 @@ impl Header<'_> {
 
     fn functions(&self, out: &mut String) -> Written {
         let name = self.name;
-        let dynamic = !self.layout.bindings.is_empty();
+        let dynamic = self.layout.bound().next().is_some();
         writeln!(
             out,
             "/* Creates a context; options may be NULL. On failure *context is NULL (no memory) or a context that can only give its\n \

@@ -69,6 +69,11 @@ impl Layout {
         let (states, state_size) = place_states(spec)?;
         Ok(Layout { inputs, outputs, input_words, output_words, bindings, rules, states, state_size })
     }
+
+    /// The bindings of the symbols that inputs determine; those that the run computes come after them.
+    pub fn bound(&self) -> impl Iterator<Item = &Bound> {
+        self.bindings.iter().filter(|bound| bound.source != SymbolSource::Computed)
+    }
 }
 
 fn inconsistent(text: impl Into<String>) -> SpecError {
@@ -115,8 +120,21 @@ fn check(spec: &LibrarySpec) -> Result<(), SpecError> {
     for constraint in &spec.constraints {
         declared(&format!("the rule {}", constraint.rule), &constraint.rule.symbols())?;
     }
+    let computed = |name: &Name| spec.symbols.iter().any(|symbol| symbol.computed && symbol.name == name.as_str());
+    let known_at_entry = |place: &str, dim: &Dim| {
+        declared(place, &dim.symbols())?;
+        match dim.symbols().iter().find(|name| computed(name)) {
+            Some(name) => Err(inconsistent(format!("{place} depends on {}, which the run computes", name.as_str()))),
+            None => Ok(()),
+        }
+    };
     if let Some(size) = &spec.arena_size {
-        declared("the size of the arena", &size.symbols())?;
+        known_at_entry("the size of the arena", size)?;
+    }
+    for leaf in &spec.inputs {
+        for size in leaf.shape.iter().chain(&leaf.value) {
+            known_at_entry(&format!("the size of input {}", leaf.path), size)?;
+        }
     }
     let is_tensor =
         |leaves: &[Leaf], index: u32| leaves.get(index as usize).is_some_and(|leaf| leaf.kind == LeafKind::Tensor);
@@ -128,8 +146,8 @@ fn check(spec: &LibrarySpec) -> Result<(), SpecError> {
             }
             Buffer::State(state) => (*state as usize) < spec.states.len(),
             Buffer::Arena { offset, size } => {
-                declared(&format!("buffer {index}"), &offset.symbols())?;
-                declared(&format!("buffer {index}"), &size.symbols())?;
+                known_at_entry(&format!("buffer {index}"), offset)?;
+                known_at_entry(&format!("buffer {index}"), size)?;
                 spec.arena_size.is_some()
             }
             Buffer::Weights { offset, size } => offset.checked_add(*size).is_some_and(|end| i64::try_from(end).is_ok()),
@@ -143,8 +161,7 @@ fn check(spec: &LibrarySpec) -> Result<(), SpecError> {
         if !matches!(staged, None | Some(Some(Buffer::Arena { .. }))) {
             return Err(inconsistent(format!("output {} is not staged in an arena buffer", leaf.path)));
         }
-        let computed = |name: &Name| spec.symbols.iter().any(|symbol| symbol.computed && symbol.name == name.as_str());
-        if leaf.staged.is_none() && leaf.shape.iter().any(|size| size.symbols().iter().any(computed)) {
+        if leaf.staged.is_none() && leaf.shape.iter().any(|size| size.symbols().iter().any(&computed)) {
             return Err(inconsistent(format!("the size of output {} is computed, so it must be staged", leaf.path)));
         }
     }
@@ -202,11 +219,6 @@ fn bind(spec: &LibrarySpec) -> Result<Vec<Bound>, SpecError> {
             let (Some(&symbol), None) = (unbound.next(), unbound.next()) else {
                 return None;
             };
-            // A size that the run computes cannot help.
-            let computed = |name: &Name| spec.symbols.iter().any(|s| s.computed && s.name == name.as_str());
-            if size.symbols().iter().any(computed) {
-                return None;
-            }
             let (scale, offset) = size.coefficient_of(&Name::new(&spec.symbols[symbol].name))?;
             let scale = scale.as_int().filter(|&scale| scale != 0 && scale != i64::MIN)?;
             let fits = match round {

@@ -1,7 +1,7 @@
 //! The runtime's object (compiled by this crate's build script) with its symbols renamed for one library.
 
 use object::build::ByteString;
-use object::build::elf::Builder;
+use object::build::elf::{Builder, SectionData};
 use object::elf;
 
 use crate::library::LibraryError;
@@ -30,6 +30,18 @@ pub fn object(name: &str) -> Result<Vec<u8>, LibraryError> {
             continue;
         };
         symbol.name = ByteString::from(new.into_bytes());
+    }
+    for section in &mut builder.sections {
+        // Names rustc and its version, and changes nothing.
+        section.delete |= section.name.as_slice() == b".comment";
+    }
+    // LLVM keeps the names of sections and of symbols in one table, the writer wants two.
+    if !builder.sections.iter().any(|section| matches!(section.data, SectionData::SectionString)) {
+        let names = builder.sections.add();
+        names.name = ByteString::from(".shstrtab");
+        names.sh_type = elf::SHT_STRTAB;
+        names.sh_addralign = 1;
+        names.data = SectionData::SectionString;
     }
     let mut bytes = Vec::new();
     builder.write(&mut bytes)?;

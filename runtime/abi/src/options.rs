@@ -2,8 +2,8 @@
 
 use core::ffi::c_char;
 
-/// The fixed part of a header's `NAME_options`. One `int64_t` for each of [`crate::Model::bindings`] follows: the greatest
-/// value of that symbol that the arena shall be able to serve without growing (0 = no statement).
+/// The fixed part of a header's `NAME_options`. One `int64_t` for each of [`crate::Model::bindings`] but the computed ones
+/// follows: the greatest value of that symbol that the arena shall be able to serve without growing (0 = no statement).
 #[repr(C)]
 #[derive(Debug)]
 pub struct Options {

@@ -1,18 +1,13 @@
 //! Plain operations on host tensors that the reference evaluations are written with.
 
-use crate::tensor::{ravel, strides_of, unravel};
-use crate::{Call, OpError, Scalar, Tensor};
+use crate::tensor::{strides_of, unravel};
+use crate::{Call, OpError, Scalar, Tensor, shape};
 use pt2c_ir::dim::{Dim, Scope};
 use pt2c_ir::{Arg, DType, Fact};
 
-/// The fact of a host tensor.
-pub fn fact_of(x: &Tensor) -> Fact {
-    Fact::new(x.dtype(), x.shape().iter().map(|&n| Dim::int(n as i64)).collect::<Vec<_>>())
-}
-
 /// The same arguments with facts for tensors.
 pub fn fact_args(args: &[Arg<Tensor>]) -> Vec<Arg<Fact>> {
-    args.iter().map(|a| a.map(fact_of)).collect()
+    args.iter().map(|a| a.map(Tensor::fact)).collect()
 }
 
 /// What inference says of this call.
@@ -25,37 +20,12 @@ pub fn inferred(call: &Call<'_, Tensor>) -> Result<Vec<Fact>, OpError> {
 pub fn result_of(call: &Call<'_, Tensor>) -> Result<(DType, Vec<usize>), OpError> {
     let facts = inferred(call)?;
     let fact = facts.first().ok_or_else(|| OpError::invalid("the operator has no output"))?;
-    Ok((fact.dtype, sizes(&fact.shape)?))
-}
-
-/// Sizes as machine integers: all must be known and not negative.
-pub fn sizes(dims: &[Dim]) -> Result<Vec<usize>, OpError> {
-    let known = |d: &Dim| d.as_int().and_then(|i| usize::try_from(i).ok());
-    dims.iter()
-        .map(|d| known(d).ok_or_else(|| OpError::Invalid(format!("the size {d} is not a known non-negative integer"))))
-        .collect()
+    Ok((fact.dtype, shape::known(&fact.shape)?))
 }
 
 /// Known integers, of either sign.
 pub fn ints(dims: &[Dim]) -> Result<Vec<i64>, OpError> {
     dims.iter().map(|d| d.as_int().ok_or_else(|| OpError::Invalid(format!("{d} is not known")))).collect()
-}
-
-/// Dimensions reordered: dimension `i` of the result is `dims[i]` of `x`.
-pub fn permute(x: &Tensor, dims: &[usize]) -> Tensor {
-    let shape: Vec<usize> = dims.iter().map(|&d| x.shape().get(d).copied().unwrap_or(1)).collect();
-    let strides = x.strides();
-    let picked: Vec<usize> = dims.iter().map(|&d| strides.get(d).copied().unwrap_or(0)).collect();
-    x.gather(&shape, |i| dot(i, &picked))
-}
-
-/// Broadcast from the right to `shape`.
-pub fn expand(x: &Tensor, shape: &[usize]) -> Tensor {
-    if x.shape() == shape {
-        return x.clone();
-    }
-    let strides = broadcast_strides(x.shape(), shape.len());
-    x.gather(shape, |i| dot(i, &strides))
 }
 
 /// Strides by which a broadcast operand is read in an index space of `rank` dimensions: 0 where it has size 1 or no
@@ -78,27 +48,6 @@ pub fn slice(x: &Tensor, start: &[i64], size: &[usize], step: &[i64]) -> Result<
     let strides = x.strides();
     Ok(x.gather(size, |i| {
         i.iter().enumerate().map(|(d, &i)| (start[d] + step[d] * i as i64) as usize * strides[d]).sum()
-    }))
-}
-
-/// Operands one after another along `dim`; sizes and dtypes have been checked.
-pub fn cat(xs: &[Tensor], dim: usize) -> Result<Tensor, OpError> {
-    let first = xs.first().ok_or_else(|| OpError::invalid("cat needs at least one tensor"))?;
-    let mut shape = first.shape().to_vec();
-    if dim >= shape.len() || xs.iter().any(|x| x.rank() != shape.len()) {
-        return Err(OpError::invalid("cat needs tensors of one rank, which has that dimension"));
-    }
-    shape[dim] = xs.iter().map(|x| x.shape()[dim]).sum();
-    // Which operand, and where in it, each position along `dim` is.
-    let place: Vec<(usize, usize)> =
-        xs.iter().enumerate().flat_map(|(k, x)| (0..x.shape()[dim]).map(move |i| (k, i))).collect();
-    let mut index = vec![0; shape.len()];
-    let out = shape.clone();
-    Ok(Tensor::from_fn(first.dtype(), &shape, |i| {
-        unravel(i, &out, &mut index);
-        let (k, at) = place[index[dim]];
-        index[dim] = at;
-        xs[k].get(ravel(&index, xs[k].shape()))
     }))
 }
 
@@ -203,73 +152,9 @@ pub fn map_lines(x: &Tensor, dtype: DType, dim: usize, mut f: impl FnMut(&mut [f
     Tensor::from_f64(dtype, x.shape(), &out)
 }
 
-/// Matrix product `[*, M, K]·[*, K, N]` with broadcast batch dimensions, accumulated in f64 (integers wrap).
+/// Matrix product `[*, M, K]·[*, K, N]` with broadcast batch dimensions.
 pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor, OpError> {
-    let (ra, rb) = (a.rank(), b.rank());
-    if ra < 2 || rb < 2 || a.shape()[ra - 1] != b.shape()[rb - 2] {
-        return Err(OpError::Invalid(format!("{:?} and {:?} do not multiply", a.shape(), b.shape())));
-    }
-    let (m, k, n) = (a.shape()[ra - 2], a.shape()[ra - 1], b.shape()[rb - 1]);
-    let (ba, bb) = (&a.shape()[..ra - 2], &b.shape()[..rb - 2]);
-    let batch = broadcast(ba, bb)?;
-    let (sa, sb) = (broadcast_strides(ba, batch.len()), broadcast_strides(bb, batch.len()));
-    let count: usize = batch.iter().product();
-    let shape: Vec<usize> = batch.iter().copied().chain([m, n]).collect();
-    let mut index = vec![0; batch.len()];
-    if a.dtype().is_complex() || !(a.dtype().is_float()) {
-        return Ok(matmul_generic(a, b, (m, k, n), &batch, (&sa, &sb)));
-    }
-    let (va, vb) = (a.to_f64s(), b.to_f64s());
-    let mut out = vec![0.0; count * m * n];
-    for t in 0..count {
-        unravel(t, &batch, &mut index);
-        let (xa, xb) = (dot(&index, &sa) * m * k, dot(&index, &sb) * k * n);
-        for i in 0..m {
-            let row = &mut out[(t * m + i) * n..(t * m + i + 1) * n];
-            for p in 0..k {
-                let x = va[xa + i * k + p];
-                for (o, y) in row.iter_mut().zip(&vb[xb + p * n..xb + (p + 1) * n]) {
-                    *o += x * y;
-                }
-            }
-        }
-    }
-    Ok(Tensor::from_f64(a.dtype(), &shape, &out))
-}
-
-fn matmul_generic(
-    a: &Tensor,
-    b: &Tensor,
-    (m, k, n): (usize, usize, usize),
-    batch: &[usize],
-    (sa, sb): (&[usize], &[usize]),
-) -> Tensor {
-    let shape: Vec<usize> = batch.iter().copied().chain([m, n]).collect();
-    let mut index = vec![0; shape.len()];
-    Tensor::from_fn(a.dtype(), &shape, |at| {
-        unravel(at, &shape, &mut index);
-        let (i, j) = (index[batch.len()], index[batch.len() + 1]);
-        let (xa, xb) = (dot(&index[..batch.len()], sa) * m * k, dot(&index[..batch.len()], sb) * k * n);
-        let pairs = (0..k).map(|p| (a.get(xa + i * k + p), b.get(xb + p * n + j)));
-        match a.dtype() {
-            d if d.is_complex() => Scalar::Complex(pairs.map(|(x, y)| x.to_complex() * y.to_complex()).sum()),
-            DType::Bool => Scalar::Bool(pairs.into_iter().any(|(x, y)| x.to_bool() && y.to_bool())),
-            _ => Scalar::Int(pairs.fold(0i64, |s, (x, y)| s.wrapping_add(x.to_i64().wrapping_mul(y.to_i64())))),
-        }
-    })
-}
-
-/// NumPy broadcasting of known shapes.
-pub fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, OpError> {
-    let rank = a.len().max(b.len());
-    let at = |s: &[usize], i: usize| (i + s.len()).checked_sub(rank).map_or(1, |i| s[i]);
-    (0..rank)
-        .map(|i| match (at(a, i), at(b, i)) {
-            (x, y) if x == y || y == 1 => Ok(x),
-            (1, y) => Ok(y),
-            _ => Err(OpError::Invalid(format!("{a:?} and {b:?} do not broadcast"))),
-        })
-        .collect()
+    call1("prim.matmul", vec![Arg::Tensor(a.clone()), Arg::Tensor(b.clone())])
 }
 
 /// `x[:, 0]`-like: one index dropped from `dim`.
@@ -300,7 +185,7 @@ pub fn call1(op: &str, args: Vec<Arg<Tensor>>) -> Result<Tensor, OpError> {
 
 /// A broadcast binary function in f64.
 pub fn binary(a: &Tensor, b: &Tensor, f: impl Fn(f64, f64) -> f64) -> Result<Tensor, OpError> {
-    let shape = broadcast(a.shape(), b.shape())?;
+    let shape = shape::broadcast_known(&[a.shape(), b.shape()])?;
     Ok(zip(DType::F64, &shape, a, b, f))
 }
 
@@ -340,7 +225,11 @@ pub fn round_result(
     eval: impl Fn(&Call<'_, Tensor>) -> Result<Tensor, OpError>,
 ) -> Result<Vec<Tensor>, OpError> {
     let (dtype, shape) = result_of(call)?;
-    let out = eval(call)?.cast(dtype);
+    let out = eval(call)?;
+    if dtype.is_complex() && !out.dtype().is_complex() {
+        return Err(OpError::Unsupported(format!("`{}` of complex numbers", call.op.name)));
+    }
+    let out = out.cast(dtype);
     if out.shape() != shape {
         return Err(OpError::Invalid(format!("`{}` gave {:?} where {shape:?} is inferred", call.op.name, out.shape())));
     }

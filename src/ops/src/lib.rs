@@ -16,6 +16,7 @@ pub mod aten;
 mod call;
 mod functions;
 pub mod host;
+pub mod index_map;
 pub mod interpret;
 pub mod movement;
 mod op;

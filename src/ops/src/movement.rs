@@ -3,7 +3,7 @@
 //! Each is said once, as a plan: for every output a chain of simple moves of an operand, of other chains joined, or
 //! of a chain with a region replaced. Inference, evaluation and decomposition all follow from the plan.
 
-use crate::{Call, OpError, Scalar, Tags, Tensor, aten, host};
+use crate::{Call, OpError, Scalar, Tags, Tensor, aten, host, shape};
 use indexmap::IndexMap;
 use pt2c_ir::dim::{Dim, Scope};
 use pt2c_ir::{DType, Fact};
@@ -119,7 +119,7 @@ fn follow(chain: &Chain, operands: &[&Tensor]) -> Result<Tensor, OpError> {
         Source::Operand(i) => (**operands.get(*i).ok_or_else(|| OpError::invalid("no such operand"))?).clone(),
         Source::Cat { parts, dim } => {
             let parts = parts.iter().map(|p| follow(p, operands)).collect::<Result<Vec<_>, _>>()?;
-            host::cat(&parts, *dim)?
+            Tensor::cat(&parts.iter().collect::<Vec<_>>(), *dim)?
         }
         Source::Update { base, src, start, step } => {
             host::update_slice(&follow(base, operands)?, &follow(src, operands)?, &host::ints(start)?, step)?
@@ -131,12 +131,12 @@ fn follow(chain: &Chain, operands: &[&Tensor]) -> Result<Tensor, OpError> {
 /// One move of a host tensor.
 pub fn apply(x: &Tensor, step: &Move) -> Result<Tensor, OpError> {
     Ok(match step {
-        Move::Reshape(shape) => x.reshape(&host::sizes(shape)?)?,
-        Move::Permute(dims) => host::permute(x, dims),
-        Move::Expand(shape) => host::expand(x, &host::sizes(shape)?),
-        Move::Slice { start, size, step } => host::slice(x, &host::ints(start)?, &host::sizes(size)?, step)?,
+        Move::Reshape(shape) => x.reshape(&shape::known(shape)?)?,
+        Move::Permute(dims) => x.permute(dims),
+        Move::Expand(shape) => x.broadcast_to(&shape::known(shape)?)?,
+        Move::Slice { start, size, step } => host::slice(x, &host::ints(start)?, &shape::known(size)?, step)?,
         Move::Windows { dim, count, size, step } => {
-            let window = host::sizes(&[count.clone(), size.clone()])?;
+            let window = shape::known(&[count.clone(), size.clone()])?;
             let mut shape = x.shape().to_vec();
             shape[*dim] = window[0];
             shape.push(window[1]);
@@ -148,15 +148,15 @@ pub fn apply(x: &Tensor, step: &Move) -> Result<Tensor, OpError> {
             })
         }
         Move::Strided { offset, size, stride } => {
-            let (size, offset) = (host::sizes(size)?, host::sizes(std::slice::from_ref(offset))?[0]);
-            let stride = host::sizes(stride)?;
+            let (size, offset) = (shape::known(size)?, shape::known(std::slice::from_ref(offset))?[0]);
+            let stride = shape::known(stride)?;
             let last: usize = size.iter().zip(&stride).map(|(n, s)| n.saturating_sub(1) * s).sum();
             if size.iter().all(|&n| n > 0) && offset + last >= x.numel() {
                 return Err(OpError::invalid("a strided view reaches outside its tensor"));
             }
             x.gather(&size, |i| offset + host::dot(i, &stride))
         }
-        Move::Pad { low, high, value } => host::pad(x, &host::sizes(low)?, &host::sizes(high)?, *value),
+        Move::Pad { low, high, value } => host::pad(x, &shape::known(low)?, &shape::known(high)?, *value),
         Move::Cast(dtype) => x.cast(*dtype),
         Move::Conj if x.dtype().is_complex() => {
             Tensor::from_fn(x.dtype(), x.shape(), |i| Scalar::Complex(x.get(i).to_complex().conj()))

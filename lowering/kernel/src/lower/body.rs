@@ -5,7 +5,7 @@
 //! block and the blocks inside it.
 
 use super::LowerError;
-use super::index::{address, broadcast_index, reshape_index};
+use pt2c_ops::index_map::{address, broadcast_index, reshape_index};
 use super::scalar::{Scalar, scalar_of};
 use crate::{Access, BinaryOp, Carried, CompareOp, Expr, For, LoopKind, Param, ReduceOp, Stmt, Var};
 use pt2c_ir::dim::{Dim, Proof, Scope, Symbol};
@@ -678,28 +678,9 @@ impl<'g> Body<'g> {
         }
     }
 
-    /// The index of `value` at which it holds the element that `root` has at `index`, following views forward.
+    /// The index of `value` at which it holds the element that `root` has at `index`.
     pub fn forward_index(&self, root: ValueId, index: &[Dim], value: ValueId) -> Option<Vec<Dim>> {
-        if value == root {
-            return Some(index.to_vec());
-        }
-        let node = self.graph.node(value.node);
-        let fact = self.graph.fact(value)?;
-        match (node.op()?, node.args()) {
-            ("prim.reshape", [Arg::Tensor(x), _]) => {
-                let inner = self.forward_index(root, index, *x)?;
-                let from = self.graph.fact(*x)?;
-                Some(reshape_index(&self.scope, &fact.shape, &from.shape, &inner))
-            }
-            ("prim.permute", [Arg::Tensor(x), Arg::Ints(dims)]) => {
-                let inner = self.forward_index(root, index, *x)?;
-                dims.iter().map(|d| inner.get(usize::try_from(d.as_int()?).ok()?).cloned()).collect()
-            }
-            _ => node
-                .operands()
-                .filter(|o| self.graph.fact(*o).is_some_and(|f| f.shape == fact.shape))
-                .find_map(|o| self.forward_index(root, index, o)),
-        }
+        pt2c_ops::index_map::forward_index(self.graph, &self.scope, root, index, value)
     }
 }
 

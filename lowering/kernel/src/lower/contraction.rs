@@ -2,7 +2,7 @@
 
 use super::LowerError;
 use super::body::{Body, compute_type};
-use super::index::address;
+use pt2c_ops::index_map::address;
 use crate::{Access, Attention, Body as KernelBody, Convolution, Epilogue, Kernel, Matmul, MatmulB, Stmt, Var};
 use pt2c_ir::dim::{Dim, Scope, Symbol};
 use pt2c_ir::{Arg, DType, Fact, Graph, NodeId, ValueId};
@@ -240,7 +240,7 @@ fn attention(body: &mut Body<'_>, root: NodeId, args: &[Arg]) -> Result<KernelBo
     let mask = match mask {
         Arg::Tensor(m) => {
             let full = [batch_index.clone(), vec![sym(&row), sym(&position)]].concat();
-            let at = super::index::broadcast_index(body.fact(*m)?, &full);
+            let at = pt2c_ops::index_map::broadcast_index(body.fact(*m)?, &full);
             Some(body.eval_lazy(*m, &at)?)
         }
         _ => None,

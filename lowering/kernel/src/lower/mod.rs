@@ -6,7 +6,6 @@
 mod body;
 mod collapse;
 mod contraction;
-mod index;
 mod nest;
 mod recurrent;
 mod scalar;

@@ -7,7 +7,7 @@
 use super::LowerError;
 use super::body::Body;
 use super::collapse::collapse;
-use super::index::{address, reshape_index};
+use pt2c_ops::index_map::{address, reshape_index};
 use crate::{Access, Body as KernelBody, Expr, For, Kernel, LoopKind, Stmt};
 use pt2c_ir::dim::{Dim, Func, Kind, Scope, Symbol};
 use pt2c_ir::{Arg, Graph, NodeId, ValueId};

@@ -2,7 +2,7 @@
 
 use super::body::Body;
 use super::contraction::IsConstant;
-use super::index::address;
+use pt2c_ops::index_map::address;
 use super::{Binding, LowerError, Lowered};
 use crate::{Access, BinaryOp, Body as KernelBody, Carried, Expr, For, Kernel, LoopKind, ReduceOp, Stmt, UnaryOp};
 use pt2c_ir::dim::{Dim, Scope, Symbol};

@@ -2,7 +2,7 @@
 
 use super::body::{Body, compute_type, identity, reduce_op};
 use super::contraction::IsConstant;
-use super::index::{address, broadcast_index};
+use pt2c_ops::index_map::{address, broadcast_index};
 use super::{Binding, LowerError, Lowered, nest};
 use crate::{
     Access, BinaryOp, Body as KernelBody, Carried, CompareOp, Expr, For, Kernel, LoopKind, ReduceOp, Stmt, UnaryOp,
@@ -332,7 +332,7 @@ pub fn max_window_index(graph: &Graph, root: NodeId, name: &str, scope: &Scope, 
     let symbol = body.new_symbol("r", &total);
     let (best, best_out, place, place_out) = (body.new_var(), body.new_var(), body.new_var(), body.new_var());
     body.open();
-    let offsets = super::index::delinearize(&body.scope, &Dim::sym(symbol.clone()), window);
+    let offsets = pt2c_ops::index_map::delinearize(&body.scope, &Dim::sym(symbol.clone()), window);
     let mut full = index[..outer].to_vec();
     let mut inside: Option<Expr> = None;
     for (d, r) in offsets.iter().enumerate() {
@@ -349,7 +349,7 @@ pub fn max_window_index(graph: &Graph, root: NodeId, name: &str, scope: &Scope, 
         full.push(at);
     }
     let inside = body.name(DType::Bool, inside.unwrap_or(Expr::Bool(true)));
-    let flat = super::index::linearize(&full[outer..], &source.shape[outer..]);
+    let flat = pt2c_ops::index_map::linearize(&full[outer..], &source.shape[outer..]);
     let value = body.eval_lazy(*x, &full)?;
     let lowest = identity(ReduceOp::Max, dtype);
     let value = Expr::Guarded { condition: boxed(inside.clone()), value: boxed(value), other: boxed(lowest.clone()) };

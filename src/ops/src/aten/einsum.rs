@@ -1,6 +1,6 @@
 //! `torch.einsum`: the equation, inference and a plain evaluation over the whole index space.
 
-use crate::{Call, OpDef, OpError, Scalar, Tensor, host, unravel};
+use crate::{Call, OpDef, OpError, Scalar, Tensor, host, shape, unravel};
 use pt2c_ir::dim::Dim;
 use pt2c_ir::{DType, Fact};
 
@@ -122,12 +122,12 @@ fn infer(c: &Call<'_, Fact>) -> Result<Vec<Fact>, OpError> {
 
 fn eval(c: &Call<'_, Tensor>) -> Result<Vec<Tensor>, OpError> {
     let xs = c.tensors("tensors")?;
-    let facts: Vec<Fact> = xs.iter().map(|x| host::fact_of(x)).collect();
+    let facts: Vec<Fact> = xs.iter().map(|x| x.fact()).collect();
     let refs: Vec<&Fact> = facts.iter().collect();
     let equation = Equation::parse(c.str("equation")?, &xs.iter().map(|x| x.rank()).collect::<Vec<_>>())?;
     let labels = equation.labels();
     let (dtype, shape) = host::result_of(c)?;
-    let space = host::sizes(&labels.iter().map(|&l| label_size(&equation, &refs, l)).collect::<Vec<_>>())?;
+    let space = shape::known(&labels.iter().map(|&l| label_size(&equation, &refs, l)).collect::<Vec<_>>())?;
     // By how much each label moves in each operand.
     let moves: Vec<Vec<usize>> = xs
         .iter()

@@ -115,6 +115,9 @@ fn combinations(call: &Facts<'_>) -> Plan {
     let x = of_self(call)?;
     let (r, again) = (call.int("r")?, call.bool("with_replacement")?);
     let n = x.shape.first().and_then(Dim::as_int);
+    if r == 1 {
+        return Ok(vec![x.unsqueeze(1)]);
+    }
     let (2, Some(n)) = (r, n) else {
         return Err(OpError::Unsupported("combinations of other than two of a fixed number of elements".into()));
     };

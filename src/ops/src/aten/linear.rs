@@ -119,14 +119,16 @@ fn addend_fact(c: &Facts<'_>) -> Inferred {
 
 /// `beta·self + alpha·product`; a `beta` of 0 ignores even NaN in `self`.
 fn add(c: &Host<'_>, product: &Tensor) -> Evaluated {
-    let (alpha, beta) = (c.float("alpha")?, c.float("beta")?);
     if c.tensor("self")?.dtype().is_complex() {
         return Err(OpError::Unsupported("a product of complex matrices with an addend".into()));
     }
+    // For integers the factors are integers too.
+    let factor = |x: f64| if product.dtype().is_int() { x.trunc() } else { x };
+    let (alpha, beta) = (factor(c.float("alpha")?), factor(c.float("beta")?));
     if beta == 0.0 {
         return Ok(host::map(product, |p| alpha * p));
     }
-    let shape = host::broadcast(c.tensor("self")?.shape(), product.shape())?;
+    let shape = shape::broadcast_known(&[c.tensor("self")?.shape(), product.shape()])?;
     Ok(host::zip(DType::F64, &shape, c.tensor("self")?, product, |x, p| beta * x + alpha * p))
 }
 
@@ -135,7 +137,8 @@ fn addmm(c: &Host<'_>, a: &str, b: &str) -> Evaluated {
 }
 
 fn addbmm(c: &Host<'_>) -> Evaluated {
-    add(c, &host::sum(&product(c, "batch1", "batch2")?, &[0], false))
+    let products = product(c, "batch1", "batch2")?;
+    add(c, &host::sum(&products, &[0], false).cast(products.dtype()))
 }
 
 fn addr(c: &Host<'_>) -> Evaluated {
@@ -179,7 +182,7 @@ fn inner(c: &Host<'_>) -> Evaluated {
     }
     let k = a.shape()[a.rank() - 1].max(1);
     let (rows, columns) = (a.numel() / k, b.numel() / k);
-    let b = host::permute(&b.reshape(&[columns, k])?, &[1, 0]);
+    let b = b.reshape(&[columns, k])?.permute(&[1, 0]);
     multiply(&a.reshape(&[rows, k])?, &b)?.reshape(&shape)
 }
 
@@ -266,8 +269,8 @@ fn cross(c: &Host<'_>) -> Evaluated {
     let (a, b) = (c.tensor("self")?, c.tensor("other")?);
     let facts = host::inferred(c)?;
     let dim = cross_dim(c, &facts[0].shape)?;
-    let shape = host::broadcast(a.shape(), b.shape())?;
-    let (a, b) = (host::expand(&widened(a), &shape), host::expand(&widened(b), &shape));
+    let shape = shape::broadcast_known(&[a.shape(), b.shape()])?;
+    let (a, b) = (widened(a).broadcast_to(&shape)?, widened(b).broadcast_to(&shape)?);
     let lines = host::Lines::new(&shape, dim);
     let mut out = vec![0.0; a.numel()];
     for l in 0..lines.count {
@@ -309,7 +312,7 @@ fn linear_fact(c: &Facts<'_>) -> Inferred {
 fn linear(c: &Host<'_>) -> Evaluated {
     let (x, w) = (c.tensor("input")?, c.tensor("weight")?);
     let order: Vec<usize> = (0..w.rank()).rev().collect();
-    let out = multiply(x, &host::permute(w, &order))?;
+    let out = multiply(x, &w.permute(&order))?;
     match c.opt_tensor("bias")? {
         Some(b) => binary(&out, b, |x, b| x + b),
         None => Ok(out),
@@ -333,7 +336,7 @@ fn bilinear(c: &Host<'_>) -> Evaluated {
     let &[k, i, j] = w.shape() else { return Err(OpError::invalid("bilinear needs a weight of three dimensions")) };
     let rows = x.numel() / i.max(1);
     // [n, i]·[i, k·j] → [n, k, j], times y, summed over j.
-    let left = host::permute(w, &[1, 0, 2]).reshape(&[i, k * j])?;
+    let left = w.permute(&[1, 0, 2]).reshape(&[i, k * j])?;
     let left = multiply(&x.reshape(&[rows, i])?, &left)?.reshape(&[rows, k, j])?;
     let out = host::sum(&binary(&left, &y.reshape(&[rows, 1, j])?, |a, b| a * b)?, &[2], false);
     let out = match c.opt_tensor("bias")? {
@@ -368,10 +371,13 @@ fn tensordot(c: &Host<'_>) -> Evaluated {
     let (a, b) = (c.tensor("self")?, c.tensor("other")?);
     let (_, shape) = host::result_of(c)?;
     let [keep_a, da, keep_b, db] = tensordot_dims(c, a.rank(), b.rank())?;
+    if da.iter().zip(&db).any(|(&i, &j)| a.shape()[i] != b.shape()[j]) {
+        return Err(OpError::Unsupported("tensordot that broadcasts a contracted dimension".into()));
+    }
     let k: usize = da.iter().map(|&d| a.shape()[d]).product();
     let m: usize = keep_a.iter().map(|&d| a.shape()[d]).product();
     let n: usize = keep_b.iter().map(|&d| b.shape()[d]).product();
-    let a = host::permute(a, &[keep_a, da].concat()).reshape(&[m, k])?;
-    let b = host::permute(b, &[db, keep_b].concat()).reshape(&[k, n])?;
+    let a = a.permute(&[keep_a, da].concat()).reshape(&[m, k])?;
+    let b = b.permute(&[db, keep_b].concat()).reshape(&[k, n])?;
     multiply(&a, &b)?.reshape(&shape)
 }

@@ -1,11 +1,16 @@
 //! PyTorch's operators, one file per family. Schemas are PyTorch's own text; a test compares them with a dump.
 
+pub mod attention;
 mod binary;
-mod einsum;
+pub mod conv;
+pub mod einsum;
 mod join;
-mod linear;
+pub mod linear;
+pub mod norm;
 mod pad;
+pub mod pool;
 mod slicing;
+pub mod softmax;
 mod view;
 
 use crate::OpDef;
@@ -15,11 +20,16 @@ use crate::movement::PlanFn;
 #[rustfmt::skip]
 pub const FAMILIES: &[&[OpDef]] = &[
     binary::OPS,
-    join::OPS,
+    attention::OPS,
+    conv::OPS,
     einsum::OPS,
+    join::OPS,
     linear::OPS,
+    norm::OPS,
     pad::OPS,
+    pool::OPS,
     slicing::OPS,
+    softmax::OPS,
     view::OPS,
 ];
 

@@ -252,7 +252,10 @@ pub(super) fn diagonal_chain(x: Chain, offset: i64, a: usize, b: usize) -> Resul
 
 pub(super) fn unfold(call: &Facts<'_>) -> Plan {
     let x = of_self(call)?;
-    let x = if x.rank() == 0 { x.reshape(vec![Dim::int(1)]) } else { x };
+    if x.rank() == 0 {
+        // A 0-d tensor counts as one element, of which at most one window is one.
+        return Ok(vec![x.reshape(vec![Dim::int(1)]).slice(0, Dim::int(0), call.dim("size")?, 1)]);
+    }
     let dim = dim_arg(call, "dimension", x.rank())?;
     let (size, step) = (call.dim("size")?, call.int("step")?);
     if step < 1 {

@@ -1,7 +1,7 @@
 //! How views move indices: from an index of a view's result to the index of its operand.
 
-use pt2c_ir::Fact;
 use pt2c_ir::dim::{Dim, Proof, Scope};
+use pt2c_ir::{Arg, Fact, Graph, ValueId};
 
 /// The index of broadcast operand `fact` for an index of the result: aligned from the right, 0 where the size is 1.
 pub fn broadcast_index(fact: &Fact, index: &[Dim]) -> Vec<Dim> {
@@ -105,6 +105,68 @@ pub fn reshape_index(scope: &Scope, from: &[Dim], to: &[Dim], index: &[Dim]) -> 
         }
     }
     result
+}
+
+/// Follows `prim` views from `value` at `index` down to the value they look at, and the index there.
+pub fn trace_views(graph: &Graph, scope: &Scope, value: ValueId, index: &[Dim]) -> Option<(ValueId, Vec<Dim>)> {
+    graph.fact(value)?;
+    match view_step(graph, scope, value, index) {
+        Some((x, at)) => trace_views(graph, scope, x, &at),
+        None => Some((value, index.to_vec())),
+    }
+}
+
+/// The operand of a view and the index there; `None` if the value is not a view.
+pub fn view_step(graph: &Graph, scope: &Scope, value: ValueId, index: &[Dim]) -> Option<(ValueId, Vec<Dim>)> {
+    let node = graph.node(value.node);
+    let fact = graph.fact(value)?;
+    Some(match (node.op(), node.args()) {
+        (Some("prim.reshape"), [Arg::Tensor(x), _]) => {
+            (*x, reshape_index(scope, &graph.fact(*x)?.shape, &fact.shape, index))
+        }
+        (Some("prim.expand"), [Arg::Tensor(x), _]) => (*x, broadcast_index(graph.fact(*x)?, index)),
+        (Some("prim.permute"), [Arg::Tensor(x), Arg::Ints(dims)]) => {
+            let mut at = vec![Dim::ZERO; index.len()];
+            for (i, d) in index.iter().zip(dims) {
+                *at.get_mut(usize::try_from(d.as_int()?).ok()?)? = i.clone();
+            }
+            (*x, at)
+        }
+        (Some("prim.slice"), [Arg::Tensor(x), Arg::Ints(start), _, Arg::Ints(step)]) => {
+            (*x, index.iter().zip(start).zip(step).map(|((i, s), t)| s + &(i * t)).collect())
+        }
+        _ => return None,
+    })
+}
+
+/// The index of `value` at which it holds the element that `root` has at `index`, following views forward: through
+/// reshapes, permutations, and elementwise primitives of the same shape.
+pub fn forward_index(
+    graph: &Graph,
+    scope: &Scope,
+    root: ValueId,
+    index: &[Dim],
+    value: ValueId,
+) -> Option<Vec<Dim>> {
+    if value == root {
+        return Some(index.to_vec());
+    }
+    let node = graph.node(value.node);
+    let fact = graph.fact(value)?;
+    match (node.op()?, node.args()) {
+        ("prim.reshape", [Arg::Tensor(x), _]) => {
+            let inner = forward_index(graph, scope, root, index, *x)?;
+            Some(reshape_index(scope, &fact.shape, &graph.fact(*x)?.shape, &inner))
+        }
+        ("prim.permute", [Arg::Tensor(x), Arg::Ints(dims)]) => {
+            let inner = forward_index(graph, scope, root, index, *x)?;
+            dims.iter().map(|d| inner.get(usize::try_from(d.as_int()?).ok()?).cloned()).collect()
+        }
+        _ => node
+            .operands()
+            .filter(|o| graph.fact(*o).is_some_and(|f| f.shape == fact.shape))
+            .find_map(|o| forward_index(graph, scope, root, index, o)),
+    }
 }
 
 fn same(scope: &Scope, a: &Dim, b: &Dim) -> bool {
