@@ -16,5 +16,7 @@ mod loops;
 mod math;
 #[path = "native/memory.rs"]
 mod memory;
+#[path = "native/conv.rs"]
+mod conv;
 #[path = "native/support.rs"]
 mod support;

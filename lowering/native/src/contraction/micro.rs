@@ -61,6 +61,9 @@ pub(super) fn unroll(tile: u32) -> i64 {
     }
 }
 
+/// A round of the contracted loop: (builder, first index, steps, accumulators).
+pub(super) type Steps<'a, 't> = dyn FnMut(&mut Func<'t>, Size, i64, &mut Vec<Val>) + 'a;
+
 /// Runs `body(builder, k, count, accumulators)` over `k` in `0..extent`, `count` steps at a time (a constant), carrying
 /// the accumulators.
 pub(super) fn contracted_loop<'t>(
@@ -68,7 +71,7 @@ pub(super) fn contracted_loop<'t>(
     extent: Size,
     unroll: i64,
     mut acc: Vec<Val>,
-    body: &mut dyn FnMut(&mut Func<'t>, Size, i64, &mut Vec<Val>),
+    body: &mut Steps<'_, 't>,
 ) -> Vec<Val> {
     let main = match extent {
         // Short loops are straight code.

@@ -10,14 +10,20 @@
 //!
 //! Tile shapes come from one table, [`tile`].
 
+mod conv;
+mod depthwise;
 mod gemm;
 mod micro;
 pub mod pack;
 mod size;
+mod spatial;
 pub mod tile;
 
+pub use conv::{Convolution, Image, Weight};
+pub use depthwise::Depthwise;
 pub use gemm::{Blocking, Gemm, GemmB};
 pub use size::Size;
+pub use spatial::Axis;
 
 use crate::NativeError;
 use crate::builder::{Elem, Func, Val};

@@ -74,6 +74,7 @@ pub fn convolution_len(
 /// first), into `[groups][⌈out/panel⌉][taps][in][panel]`, panels as in [`columns`].
 ///
 /// `None` if `data` has another length or a size overflows.
+#[expect(clippy::too_many_arguments, reason = "the dimensions of one array")]
 pub fn convolution(
     data: &[u8],
     size: usize,
