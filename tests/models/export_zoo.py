@@ -56,15 +56,19 @@ def by_position(leaves, dynamic_ints=frozenset()) -> dict:
     return found
 
 
-def randomise_statistics(module) -> None:
-    """BatchNorm statistics as training would leave them: fresh ones (0 and 1) hide errors."""
+def randomise_constants(module) -> None:
+    """Values as training would leave them: fresh biases, scales and BatchNorm statistics (0 and 1) hide errors."""
     for child in module.modules():
         if isinstance(child, torch.nn.modules.batchnorm._BatchNorm) and child.running_mean is not None:
             child.running_mean.normal_(0, 0.2)
             child.running_var.uniform_(0.6, 1.4)
-            if child.weight is not None:
-                child.weight.data.uniform_(0.7, 1.3)
-                child.bias.data.normal_(0, 0.1)
+    for parameter in module.parameters():
+        if parameter.numel() < 2 or not parameter.is_floating_point() or parameter.min() != parameter.max():
+            continue
+        if parameter.flatten()[0] == 0:
+            parameter.normal_(0, 0.1)
+        else:
+            parameter.uniform_(0.7, 1.3)
 
 
 def ones(sample) -> int:
@@ -78,7 +82,7 @@ def record(name: str, program, out: Path) -> str:
     if not program.training:
         module.eval()
     with torch.no_grad():
-        randomise_statistics(module)
+        randomise_constants(module)
     samples = [s if isinstance(s, tuple) and len(s) == 2 and isinstance(s[1], dict) else (s, {}) for s in program.samples()]
     initial = copy.deepcopy(module)
     with torch.no_grad():
