@@ -202,6 +202,8 @@ impl Header<'_> {
                 let symbol = &self.spec.symbols[bound.symbol];
                 let name = &symbol.name;
                 let range = match (symbol.min, symbol.max) {
+                    (i64::MIN, i64::MAX) => "any value".to_owned(),
+                    (i64::MIN, max) => format!("at most {max}"),
                     (min, i64::MAX) => format!("at least {min}"),
                     (min, max) if min == max => format!("exactly {min}"),
                     (min, max) => format!("{min} to {max}"),

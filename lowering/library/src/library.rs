@@ -88,7 +88,11 @@ fn assemble(
     let size = content.len() as u64;
     let to_file = placement == WeightsPlacement::File;
     let info = WeightsInfo { size, hash, file: to_file.then(|| weights_name(spec)) };
-    let mut objects = code;
+    // Code generators call the runtime by its own names; the library has names of its own.
+    let mut objects = Vec::new();
+    for object in code {
+        objects.push(CompiledObject { bytes: runtime::rename(&object.bytes, name)?, name: object.name });
+    }
     objects.push(CompiledObject { name: format!("{name}_model.o"), bytes: descriptor::write(spec, layout, &info)? });
     objects.push(CompiledObject { name: format!("{name}_runtime.o"), bytes: runtime::object(name)? });
     if !to_file && size > 0 {
@@ -109,7 +113,8 @@ fn weights_name(spec: &LibrarySpec) -> String {
 }
 
 /// Writes `libNAME.a`, `NAME.h`, `NAME.pc`, `NAMEConfig.cmake` and, if asked for, `NAME.weights` into a folder that exists. `code` must
-/// define `NAME__main` ([`pt2c_abi::MainFn`]).
+/// define `NAME__main` ([`pt2c_abi::MainFn`]) and may call the runtime as `pt2c_rt_parallel_for` and `pt2c_rt_fail` (or as `NAME__rt_…`);
+/// everything else that it defines globally must begin with `NAME_`.
 pub fn write_library(
     spec: &LibrarySpec,
     code: Vec<CompiledObject>,

@@ -1,4 +1,4 @@
-//! The runtime's object (compiled by this crate's build script) with its symbols renamed for one library.
+//! The runtime's object, compiled by this crate's build script, and the renaming of symbols for one library.
 
 use object::build::ByteString;
 use object::build::elf::{Builder, SectionData};
@@ -14,9 +14,16 @@ const PUBLIC: &str = "pt2c_api_";
 /// Prefix of everything that only the library's own objects use.
 const PRIVATE: &str = "pt2c_rt_";
 
-/// The runtime for the library `name`: `pt2c_api_X` becomes `NAME_X`, `pt2c_rt_X` becomes the hidden `NAME__rt_X`.
+/// The runtime for the library `name`.
 pub fn object(name: &str) -> Result<Vec<u8>, LibraryError> {
-    let mut builder = Builder::read(OBJECT)?;
+    rename(OBJECT, name)
+}
+
+/// Gives an object's symbols the names of the library `name`: `pt2c_api_X` becomes `NAME_X`, `pt2c_rt_X` becomes `NAME__rt_X`; the
+/// latter and whatever else begins with `NAME__` is hidden, so that no shared library which holds this code exports it.
+pub fn rename(object: &[u8], name: &str) -> Result<Vec<u8>, LibraryError> {
+    let mut builder = Builder::read(object)?;
+    let internal = format!("{name}__");
     for symbol in &mut builder.symbols {
         let Ok(old) = std::str::from_utf8(symbol.name.as_slice()) else {
             continue;
@@ -24,15 +31,17 @@ pub fn object(name: &str) -> Result<Vec<u8>, LibraryError> {
         let new = if let Some(rest) = old.strip_prefix(PUBLIC) {
             format!("{name}_{rest}")
         } else if let Some(rest) = old.strip_prefix(PRIVATE) {
-            symbol.st_other = elf::STV_HIDDEN;
-            format!("{name}__rt_{rest}")
+            format!("{internal}rt_{rest}")
         } else {
-            continue;
+            old.to_owned()
         };
+        if new.starts_with(&internal) && symbol.st_bind() != elf::STB_LOCAL {
+            symbol.st_other = elf::STV_HIDDEN;
+        }
         symbol.name = ByteString::from(new.into_bytes());
     }
     for section in &mut builder.sections {
-        // Names rustc and its version, and changes nothing.
+        // Names the compilers and their versions, and changes nothing.
         section.delete |= section.name.as_slice() == b".comment";
     }
     // LLVM keeps the names of sections and of symbols in one table, the writer wants two.

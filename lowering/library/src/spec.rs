@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use pt2c_ir::DType;
 use pt2c_ir::dim::{Dim, Pred};
+use pt2c_ir::{Bytes, DType};
 
 pub use pt2c_abi::LeafKind;
 
@@ -138,17 +138,41 @@ pub enum Buffer {
 /// mapped archive) are not copied before they are written.
 #[derive(Clone, Debug, Default)]
 pub struct Weights<'a> {
-    pieces: Vec<(u64, Cow<'a, [u8]>)>,
+    pieces: Vec<(u64, Piece<'a>)>,
     size: u64,
+}
+
+/// One piece of the weights.
+#[derive(Clone, Debug)]
+enum Piece<'a> {
+    Plain(Cow<'a, [u8]>),
+    Shared(Bytes),
+}
+
+impl Piece<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Piece::Plain(bytes) => bytes,
+            Piece::Shared(bytes) => bytes,
+        }
+    }
 }
 
 impl<'a> Weights<'a> {
     /// Appends a piece and returns its offset, a multiple of [`pt2c_abi::ALIGNMENT`].
     pub fn push(&mut self, bytes: impl Into<Cow<'a, [u8]>>) -> u64 {
-        let bytes = bytes.into();
+        self.append(Piece::Plain(bytes.into()))
+    }
+
+    /// As [`Weights::push`] for bytes that someone else keeps, such as a mapped file.
+    pub fn push_shared(&mut self, bytes: Bytes) -> u64 {
+        self.append(Piece::Shared(bytes))
+    }
+
+    fn append(&mut self, piece: Piece<'a>) -> u64 {
         let offset = self.size.next_multiple_of(pt2c_abi::ALIGNMENT);
-        self.size = offset + bytes.len() as u64;
-        self.pieces.push((offset, bytes));
+        self.size = offset + piece.bytes().len() as u64;
+        self.pieces.push((offset, piece));
         offset
     }
 
@@ -160,7 +184,8 @@ impl<'a> Weights<'a> {
     /// Calls `write` with the content in order, gaps as zeros.
     pub fn try_for_each<E>(&self, mut write: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         let mut position = 0;
-        for (offset, bytes) in &self.pieces {
+        for (offset, piece) in &self.pieces {
+            let bytes = piece.bytes();
             let gap = offset.saturating_sub(position) as usize;
             write(&[0; pt2c_abi::ALIGNMENT as usize][..gap.min(pt2c_abi::ALIGNMENT as usize)])?;
             write(bytes)?;

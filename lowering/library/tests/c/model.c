@@ -10,7 +10,8 @@
 #define JOIN2(a, b) a##b
 #define JOIN(a, b) JOIN2(a, b)
 #define MAIN JOIN(MODEL, __main)
-#define PARALLEL_FOR JOIN(MODEL, __rt_parallel_for)
+/* The runtime under its own name and under the library's: both are legal in generated code. */
+#define PARALLEL_FOR pt2c_rt_parallel_for
 #define FAIL JOIN(MODEL, __rt_fail)
 
 void PARALLEL_FOR(void *call, void (*task)(void **, int64_t, int64_t), void **args, int64_t extent, int64_t grain);

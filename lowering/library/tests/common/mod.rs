@@ -94,7 +94,7 @@ pub fn run(command: &mut Command) -> Output {
 pub fn code(name: &str, folder: &Path) -> Vec<CompiledObject> {
     let object = folder.join(format!("{name}_code.o"));
     run(Command::new("cc")
-        .args(["-c", "-O2", "-fPIC", "-fvisibility=hidden", &format!("-DMODEL={name}"), "-o"])
+        .args(["-c", "-O2", "-fPIC", &format!("-DMODEL={name}"), "-o"])
         .arg(&object)
         .arg(c_file("model.c")));
     vec![CompiledObject { name: format!("{name}_code.o"), bytes: std::fs::read(object).unwrap() }]

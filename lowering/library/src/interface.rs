@@ -1,0 +1,188 @@
+//! From a lowered program to the description of its library: who the caller's leaves are, what rules their sizes obey, where each
+//! buffer lives.
+
+use pt2c_ir::dim::{Dim, Symbol as Name};
+use pt2c_ir::{Arg, Bytes, InputKind, OutputKind, Program};
+use pt2c_kernel::{BufferKind, KernelProgram};
+
+use crate::spec::{Buffer, Constant, Constraint, Leaf, LibrarySpec, SpecError, State, Symbol, Weights};
+
+/// How a library is called and what it is made for.
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    /// Prefix of all names: a C identifier.
+    pub name: String,
+    /// Lines about the model for the header.
+    pub description: Vec<String>,
+    /// The target CPU as text.
+    pub cpu: String,
+    /// LLVM's names of the instruction sets that the code needs.
+    pub cpu_features: Vec<String>,
+    /// The texts of the checks in the generated code, by their number.
+    pub messages: Vec<String>,
+}
+
+/// The root symbols of a program in the order in which the library passes their values to the entry function.
+pub fn symbols(program: &Program) -> Vec<Name> {
+    program.scope.symbols().map(|(name, _)| name.clone()).collect()
+}
+
+/// Describes the library of a program and collects its weights: the constants of the kernel program and the initial content of the
+/// state. The entry function gets `kernels.buffers` as `values` and [`symbols`] as `symbols`.
+///
+/// # Errors
+/// If the program's interface cannot be that of a library (an output whose size only the run knows, state without content).
+pub fn describe(
+    program: &Program,
+    kernels: &KernelProgram,
+    identity: Identity,
+) -> Result<(LibrarySpec, Weights<'static>), SpecError> {
+    let mut weights = Weights::default();
+    let mut spec = LibrarySpec {
+        name: identity.name,
+        description: identity.description,
+        cpu: identity.cpu,
+        cpu_features: identity.cpu_features,
+        messages: identity.messages,
+        arena_size: Some(kernels.arena_bytes.clone()),
+        ..LibrarySpec::default()
+    };
+    for (name, range) in program.scope.symbols() {
+        spec.symbols.push(Symbol {
+            name: name.as_str().to_owned(),
+            min: range.min.unwrap_or(i64::MIN),
+            max: range.max.unwrap_or(i64::MAX),
+            computed: name.is_unbacked(),
+        });
+    }
+    for constraint in &program.constraints {
+        // A rule about data is checked where the data is known, inside the program.
+        if !constraint.pred.symbols().iter().any(Name::is_unbacked) {
+            let rule = constraint.pred.to_string();
+            let text = match constraint.rule.is_empty() || constraint.rule == rule {
+                true => format!("must satisfy {rule}"),
+                false => format!("must satisfy {rule} ({})", constraint.rule),
+            };
+            spec.constraints.push(Constraint { rule: constraint.pred.clone(), text: Some(text) });
+        }
+    }
+    // The signature counts constants (and outputs also mutations); the library has a vector of what is passed.
+    let inputs = inputs(program, &mut spec)?;
+    let outputs = outputs(program, &mut spec)?;
+    let mut stored: Vec<(Bytes, u64)> = Vec::new();
+    for buffer in &kernels.buffers {
+        let missing = || SpecError::Inconsistent(format!("buffer {} is not among the program's leaves", buffer.name));
+        let place = |map: &[Option<u32>], index: usize| map.get(index).copied().flatten().ok_or_else(missing);
+        let element = buffer.dtype.size() as i64;
+        let described = match &buffer.kind {
+            BufferKind::Input(index) => Buffer::Input(place(&inputs, *index)?),
+            BufferKind::Output(index) => Buffer::Output(place(&outputs, *index)?),
+            BufferKind::Arena(offset) => {
+                Buffer::Arena { offset: offset.clone(), size: buffer.len.clone() * Dim::int(element) }
+            }
+            BufferKind::State(name) => Buffer::State(state(program, name, &mut spec, &mut weights)?),
+            BufferKind::Constant(bytes) => {
+                let known = stored.iter().find(|(known, _)| known.same_storage(bytes)).map(|(_, offset)| *offset);
+                let offset = known.unwrap_or_else(|| {
+                    let offset = weights.push_shared(bytes.clone());
+                    stored.push((bytes.clone(), offset));
+                    offset
+                });
+                Buffer::Weights { offset, size: bytes.len() as u64 }
+            }
+        };
+        spec.buffers.push(described);
+    }
+    Ok((spec, weights))
+}
+
+/// The input leaves; gives for each input of the signature its index among them.
+fn inputs(program: &Program, spec: &mut LibrarySpec) -> Result<Vec<Option<u32>>, SpecError> {
+    let mut facts = program.tensor_inputs();
+    let mut map = Vec::new();
+    for (position, input) in program.signature.inputs.iter().enumerate() {
+        let number = position as u32;
+        let leaf = match &input.kind {
+            InputKind::Tensor => {
+                let no_fact = || SpecError::Inconsistent(format!("input {} has no shape", input.name));
+                let (_, _, fact) = facts.next().ok_or_else(no_fact)?;
+                let mut leaf = Leaf::tensor(&input.name, number, fact.dtype, fact.shape.to_vec());
+                leaf.mutated = program
+                    .signature
+                    .outputs
+                    .iter()
+                    .any(|output| matches!(output.kind, OutputKind::InputMutation(mutated) if mutated == position));
+                Some(leaf)
+            }
+            InputKind::SymInt(symbol) => Some(Leaf::int(&input.name, number, Dim::sym(symbol.clone()))),
+            InputKind::Constant(value) => {
+                spec.constants.push(constant(&input.name, false, number, value));
+                None
+            }
+        };
+        map.push(leaf.is_some().then_some(spec.inputs.len() as u32));
+        spec.inputs.extend(leaf);
+    }
+    Ok(map)
+}
+
+/// The output leaves; gives for each output of the signature its index among them.
+fn outputs(program: &Program, spec: &mut LibrarySpec) -> Result<Vec<Option<u32>>, SpecError> {
+    let mut map = Vec::new();
+    let mut position = 0;
+    for (output, arg) in program.signature.outputs.iter().zip(&program.graph.outputs) {
+        if matches!(output.kind, OutputKind::BufferMutation(_) | OutputKind::InputMutation(_)) {
+            map.push(None);
+            continue;
+        }
+        let leaf = match arg {
+            Arg::Tensor(value) => {
+                let no_fact = || SpecError::Inconsistent(format!("output {} has no shape", output.name));
+                let fact = program.graph.fact(*value).ok_or_else(no_fact)?;
+                Some(Leaf::tensor(&output.name, position, fact.dtype, fact.shape.to_vec()))
+            }
+            Arg::Int(value) if value.as_int().is_none() => Some(Leaf::int(&output.name, position, value.clone())),
+            other => {
+                spec.constants.push(constant(&output.name, true, position, other));
+                None
+            }
+        };
+        map.push(leaf.is_some().then_some(spec.outputs.len() as u32));
+        spec.outputs.extend(leaf);
+        position += 1;
+    }
+    Ok(map)
+}
+
+fn constant<V>(path: &str, output: bool, position: u32, value: &Arg<V>) -> Constant {
+    let value = match value {
+        Arg::None => "None".to_owned(),
+        Arg::Int(value) => value.to_string(),
+        Arg::Float(value) => format!("{value:?}"),
+        Arg::Bool(true) => "True".to_owned(),
+        Arg::Bool(false) => "False".to_owned(),
+        Arg::Str(value) => format!("{value:?}"),
+        _ => "a fixed value".to_owned(),
+    };
+    Constant { path: path.to_owned(), output, position, value }
+}
+
+/// The index of a state buffer, added at its first use.
+fn state(
+    program: &Program,
+    name: &str,
+    spec: &mut LibrarySpec,
+    weights: &mut Weights<'static>,
+) -> Result<u32, SpecError> {
+    if let Some(index) = spec.states.iter().position(|state| state.path == name) {
+        return Ok(index as u32);
+    }
+    let incomplete = |what: &str| SpecError::Inconsistent(format!("the buffer {name} {what}"));
+    let entry = program.tensors.get(name).ok_or_else(|| incomplete("is not in the program"))?;
+    let shape = entry.fact.static_shape().ok_or_else(|| incomplete("has no fixed shape"))?;
+    let data = entry.data.as_ref().ok_or_else(|| incomplete("has no content: the archive holds no weights"))?;
+    let bytes = data.to_dense();
+    let initial = if bytes.iter().all(|&byte| byte == 0) { None } else { Some(weights.push(bytes.into_owned())) };
+    spec.states.push(State { path: name.to_owned(), dtype: entry.fact.dtype, shape, initial });
+    Ok(spec.states.len() as u32 - 1)
+}
