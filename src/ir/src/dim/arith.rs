@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::ops::{Add, Mul, Neg, Sub};
 
+use super::eval::power_i64;
 use super::expr::{Dim, Func, Kind, Term};
 use super::order::{order, order_factors};
 
@@ -42,7 +43,8 @@ impl Dim {
         }
         match self.checked_add_scaled(other, scale) {
             Some(sum) => sum,
-            None => raw_add(self.clone(), product(&[Dim::int(scale), other.clone()])),
+            None if scale == 1 => raw_add(self.clone(), other.clone()),
+            None => self.add_scaled(&product(&[Dim::int(scale), other.clone()]), 1),
         }
     }
 
@@ -61,9 +63,7 @@ impl Dim {
             (_, Some(0)) => return Dim::ONE,
             (_, Some(1)) => return self.clone(),
             (Some(base), Some(power)) => {
-                if let Ok(power) = u32::try_from(power)
-                    && let Some(value) = base.checked_pow(power)
-                {
+                if let Ok(value) = power_i64(base, power) {
                     return Dim::int(value);
                 }
             }

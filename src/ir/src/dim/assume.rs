@@ -95,20 +95,15 @@ impl Scope {
         }
     }
 
+    /// `plain != excluded` moves an end of the range of `plain` that is the excluded value.
     fn learn_different(&mut self, a: &Dim, b: &Dim) {
-        let difference = a - b;
-        let (plain, offset) = difference.split_constant();
-        let (symbol, excluded) = match (plain.as_symbol(), (-&plain).as_symbol()) {
-            (Some(symbol), _) => (symbol.clone(), offset.checked_neg()),
-            (_, Some(symbol)) => (symbol.clone(), Some(offset)),
-            _ => return,
-        };
-        let Some(excluded) = excluded else { return };
-        let range = self.range_of(&symbol);
+        let (plain, offset) = (a - b).split_constant();
+        let Some(excluded) = offset.checked_neg() else { return };
+        let range = self.bounds(&plain);
         if range.min == Some(excluded) {
-            self.narrow(symbol, Interval::new(excluded.checked_add(1), None));
+            self.assume(Pred::gt(&plain, &Dim::int(excluded)));
         } else if range.max == Some(excluded) {
-            self.narrow(symbol, Interval::new(None, excluded.checked_sub(1)));
+            self.assume(Pred::lt(&plain, &Dim::int(excluded)));
         }
     }
 

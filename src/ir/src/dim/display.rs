@@ -41,6 +41,8 @@ fn write_sum(f: &mut fmt::Formatter<'_>, sum: &Sum) -> fmt::Result {
             (0, false) => {}
             (0, true) => write!(f, "-")?,
             (_, false) => write!(f, " + ")?,
+            // Its magnitude alone is no 64-bit integer.
+            (_, true) if term.coeff == i64::MIN => write!(f, " + -")?,
             (_, true) => write!(f, " - ")?,
         }
         let mut separator = "";
@@ -58,6 +60,7 @@ fn write_sum(f: &mut fmt::Formatter<'_>, sum: &Sum) -> fmt::Result {
     }
     match sum.constant {
         0 => Ok(()),
+        i64::MIN => write!(f, " + {}", i64::MIN),
         c if c < 0 => write!(f, " - {}", c.unsigned_abs()),
         c => write!(f, " + {c}"),
     }
@@ -76,7 +79,7 @@ fn write_func(f: &mut fmt::Formatter<'_>, func: &Func) -> fmt::Result {
         Func::Mod(a, b) => call(f, "Mod", &[a, b]),
         Func::Max(args) => call(f, "Max", &args.iter().collect::<Vec<_>>()),
         Func::Min(args) => call(f, "Min", &args.iter().collect::<Vec<_>>()),
-        Func::Pow(a, b) => call(f, "Pow", &[a, b]),
+        Func::Pow(a, b) => call(f, "PowByNatural", &[a, b]),
         Func::Where(pred, a, b) => write!(f, "Where({pred}, {a}, {b})"),
         Func::RawAdd(a, b) => call(f, "Add", &[a, b]),
         Func::RawMul(a, b) => call(f, "Mul", &[a, b]),

@@ -42,17 +42,25 @@ impl Dim {
 }
 
 fn extremum(args: impl IntoIterator<Item = Dim>, greatest: bool) -> Dim {
-    let mut kept: Vec<Dim> = Vec::new();
+    // Arguments as a constant-free part and a constant: of those that differ by a constant only, one is kept.
+    let mut kept: Vec<(Dim, i64)> = Vec::new();
+    let mut keep = |arg: &Dim| {
+        let (plain, constant) = arg.split_constant();
+        match kept.iter_mut().find(|(other, _)| *other == plain) {
+            Some((_, best)) if greatest => *best = constant.max(*best),
+            Some((_, best)) => *best = constant.min(*best),
+            None => kept.push((plain, constant)),
+        }
+    };
     for arg in args {
         match (arg.kind(), greatest) {
             (Kind::Func(Func::Max(inner)), true) | (Kind::Func(Func::Min(inner)), false) => {
-                for arg in inner {
-                    keep(&mut kept, arg.clone(), greatest);
-                }
+                inner.iter().for_each(&mut keep);
             }
-            _ => keep(&mut kept, arg, greatest),
+            _ => keep(&arg),
         }
     }
+    let mut kept: Vec<Dim> = kept.into_iter().map(|(plain, constant)| plain + constant).collect();
     kept.sort_by(order);
     match kept.len() {
         0 => Dim::ZERO,
@@ -60,17 +68,4 @@ fn extremum(args: impl IntoIterator<Item = Dim>, greatest: bool) -> Dim {
         _ if greatest => Dim::from_func(Func::Max(kept)),
         _ => Dim::from_func(Func::Min(kept)),
     }
-}
-
-/// Adds an argument unless one that differs from it by a constant decides between them.
-fn keep(kept: &mut Vec<Dim>, arg: Dim, greatest: bool) {
-    for other in kept.iter_mut() {
-        if let Some(difference) = (&arg - &*other).as_int() {
-            if (difference > 0) == greatest && difference != 0 {
-                *other = arg;
-            }
-            return;
-        }
-    }
-    kept.push(arg);
 }

@@ -1,5 +1,7 @@
 //! Integer intervals with optional ends.
 
+use std::fmt;
+
 /// `min <= x <= max`, either end possibly open (`None` = unbounded).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Interval {
@@ -58,5 +60,19 @@ impl Interval {
     /// Whether the value lies in the interval.
     pub fn contains(self, value: i64) -> bool {
         self.min.is_none_or(|min| min <= value) && self.max.is_none_or(|max| value <= max)
+    }
+}
+
+/// `[2, 512]`, `[0, ∞)`, `(-∞, ∞)`.
+impl fmt::Display for Interval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.min {
+            Some(min) => write!(f, "[{min}, ")?,
+            None => write!(f, "(-∞, ")?,
+        }
+        match self.max {
+            Some(max) => write!(f, "{max}]"),
+            None => write!(f, "∞)"),
+        }
     }
 }

@@ -146,8 +146,8 @@ impl Lowering<'_> {
             BinaryOp::FloorDiv => floor_div(a, b)?,
             BinaryOp::Mod => Real::int(a.to_int()?.modulo(&b.to_int()?)),
             BinaryOp::Pow => a.pow(b)?,
-            BinaryOp::Shl => Real::product(&[a.clone(), two.pow(b)?])?,
-            BinaryOp::Shr => floor_div(a, &Real::int(two.to_int()?.pow(&b.to_int()?)))?,
+            BinaryOp::Shl => Real::product(&[a.clone(), natural_power(&two, b)?])?,
+            BinaryOp::Shr => floor_div(a, &natural_power(&two, b)?)?,
         })
     }
 
@@ -225,7 +225,11 @@ impl Lowering<'_> {
             }
             "Add" => Real::sum(&self.numbers(args)?)?,
             "Mul" => Real::product(&self.numbers(args)?)?,
-            "Pow" | "PowByNatural" | "pow" => operator(self, BinaryOp::Pow)?,
+            "PowByNatural" => {
+                let (a, b) = two(self)?;
+                natural_power(&a, &b)?
+            }
+            "Pow" | "pow" => operator(self, BinaryOp::Pow)?,
             "FloorDiv" | "CleanDiv" => operator(self, BinaryOp::FloorDiv)?,
             "Mod" | "PythonMod" => operator(self, BinaryOp::Mod)?,
             "LShift" => operator(self, BinaryOp::Shl)?,
@@ -302,6 +306,11 @@ fn compare(op: CompareOp, a: &Real, b: &Real) -> Result2<Pred> {
         CompareOp::Gt => Pred::gt(&a, &b),
         CompareOp::Ge => Pred::ge(&a, &b),
     })
+}
+
+/// A power of integers whose exponent is not negative; undefined otherwise.
+fn natural_power(base: &Real, exponent: &Real) -> Result2<Real> {
+    Ok(Real::int(base.to_int()?.pow(&exponent.to_int()?)))
 }
 
 fn floor_div(a: &Real, b: &Real) -> Result2<Real> {

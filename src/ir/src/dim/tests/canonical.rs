@@ -147,7 +147,7 @@ fn printed_forms() {
         ("(s0 + 3)//4*2", "2*((s0 + 3) // 4)"),
         ("(s0 + 3) % s1", "Mod(s0 + 3, s1)"),
         ("Max(1, s1)", "Max(1, s1)"),
-        ("2**s0", "Pow(2, s0)"),
+        ("2**s0", "PowByNatural(2, s0)"),
     ] {
         assert_eq!(d(text).to_string(), want);
     }
@@ -244,8 +244,36 @@ fn symbols_are_found() {
 fn every_spelling_of_max_is_of_values() {
     let (x, three) = (Dim::sym("x"), Dim::int(3));
     let want = d("Max(3, x)");
-    assert_eq!((&x).max(&three), want);
+    let by_reference = |x: &Dim| x.max(&three);
+    assert_eq!(by_reference(&x), want);
     assert_eq!(x.clone().max(three.clone()), want);
     assert_eq!(std::cmp::max(x.clone(), three.clone()), want);
     assert_eq!(x.clone().min(three.clone()), d("Min(3, x)"));
+}
+
+#[test]
+fn large_values_are_right_or_reported() {
+    let mut random = Random::new(6);
+    let (mut right, mut reported) = (0, 0);
+    for _ in 0..CASES {
+        let mut tree = Tree::random(&mut random, 3);
+        tree.enlarge(&mut random);
+        let dim = tree.dim();
+        assert_eq!(d(&dim.to_string()), dim, "{dim}");
+        for _ in 0..4 {
+            let scale = 1i64 << random.below(62);
+            let vars = values(&mut random, -12, 12).map(|v| v.wrapping_mul(scale));
+            let Some(want) = tree.eval(&vars) else { continue };
+            match dim.eval(&lookup(&vars)) {
+                Ok(got) => {
+                    right += 1;
+                    assert_eq!(got, want, "{tree:?}\n{dim}\n{vars:?}");
+                }
+                // A sum that is multiplied out or regrouped may leave 64 bits where the original does not.
+                Err(EvalError::Overflow) => reported += 1,
+                Err(other) => panic!("{other}: {tree:?}\n{dim}\n{vars:?}"),
+            }
+        }
+    }
+    assert!(right > 10 * reported && right > CASES / 2, "{right} {reported}");
 }

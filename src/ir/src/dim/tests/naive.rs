@@ -84,6 +84,35 @@ impl Tree {
         }
     }
 
+    /// Replaces some constants by ones near the ends of 64 bits.
+    pub(super) fn enlarge(&mut self, random: &mut Random) {
+        match self {
+            Tree::Int(value) => {
+                let near = random.between(0, 3);
+                match random.below(4) {
+                    0 => *value = i64::MAX - near,
+                    1 => *value = i64::MIN + near,
+                    2 => *value = (i64::MAX >> 1) + near,
+                    _ => {}
+                }
+            }
+            Tree::Var(_) => {}
+            Tree::Abs(a) | Tree::Square(a) => a.enlarge(random),
+            Tree::Add(a, b)
+            | Tree::Sub(a, b)
+            | Tree::Mul(a, b)
+            | Tree::FloorDiv(a, b)
+            | Tree::Mod(a, b)
+            | Tree::CeilDiv(a, b)
+            | Tree::Max(a, b)
+            | Tree::Min(a, b)
+            | Tree::Where(_, a, b) => {
+                a.enlarge(random);
+                b.enlarge(random);
+            }
+        }
+    }
+
     /// The value, or `None` where it is undefined (division by zero, beyond 64 bits).
     pub(super) fn eval(&self, vars: &[i64]) -> Option<i64> {
         let floor = |a: i64, b: i64| {
@@ -107,9 +136,10 @@ impl Tree {
             Tree::FloorDiv(a, b) => floor(a.eval(vars)?, b.eval(vars)?)?,
             Tree::Mod(a, b) => {
                 let (a, b) = (a.eval(vars)?, b.eval(vars)?);
-                a - floor(a, b)? * b
+                let whole = i128::from(floor(a, b)?) * i128::from(b);
+                i64::try_from(i128::from(a) - whole).ok()?
             }
-            Tree::CeilDiv(a, b) => -floor(-a.eval(vars)?, b.eval(vars)?)?,
+            Tree::CeilDiv(a, b) => floor(a.eval(vars)?.checked_neg()?, b.eval(vars)?)?.checked_neg()?,
             Tree::Max(a, b) => a.eval(vars)?.max(b.eval(vars)?),
             Tree::Min(a, b) => a.eval(vars)?.min(b.eval(vars)?),
             Tree::Abs(a) => a.eval(vars)?.checked_abs()?,

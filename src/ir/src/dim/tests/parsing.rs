@@ -1,7 +1,8 @@
 //! The three notations: accepted forms, refused forms, limits.
 
+use super::naive::Random;
 use crate::dim::{
-    Dim, InputProperty, InputRef, ParseError, PathStep, parse_guard, parse_plain, parse_plain_pred, parse_srepr,
+    Dim, InputProperty, InputRef, ParseError, PathStep, Scope, parse_guard, parse_plain, parse_plain_pred, parse_srepr,
     parse_srepr_pred,
 };
 
@@ -190,4 +191,74 @@ fn guards_of_unknown_form_are_refused() {
     }
     assert!(parse_guard("L['x'].size()[0] / 2 < 3").is_ok());
     assert!(parse_guard("L['it\\'s'].size()[0] == 3").is_ok());
+}
+
+#[test]
+fn random_text_never_panics() {
+    const PARTS: [&str; 44] = [
+        "s0",
+        "s1",
+        "L",
+        "L['x']",
+        ".size()",
+        "[0]",
+        "(",
+        ")",
+        ",",
+        " + ",
+        "-",
+        "*",
+        "**",
+        "//",
+        "/",
+        " % ",
+        "<<",
+        ">>",
+        " < ",
+        "<=",
+        "==",
+        "!=",
+        " and ",
+        " or ",
+        "not ",
+        " if ",
+        " else ",
+        "0",
+        "1",
+        "-3",
+        "2.5",
+        "9223372036854775807",
+        "Max(",
+        "Mod(",
+        "Where(",
+        "FloorToInt(",
+        "IntTrueDiv(",
+        "RoundToInt(",
+        "Rational(",
+        "Symbol('s0')",
+        "Pow(",
+        "ModularIndexing(",
+        "True",
+        "'",
+    ];
+    let mut random = Random::new(7);
+    let mut accepted = 0;
+    for _ in 0..200_000 {
+        let mut text = String::new();
+        for _ in 0..=random.below(9) {
+            text.push_str(PARTS[random.below(PARTS.len() as u64) as usize]);
+        }
+        for dim in [parse_plain(&text), parse_srepr(&text)].into_iter().flatten() {
+            accepted += 1;
+            let simple = Scope::new().simplify(&dim);
+            let _ = (dim.eval(&|_| Some(-3)), simple.eval(&|_| Some(i64::MIN)), dim.to_postfix());
+            assert_eq!(d(&dim.to_string()), dim, "{text}");
+        }
+        for pred in [parse_plain_pred(&text), parse_srepr_pred(&text)].into_iter().flatten() {
+            let _ = Scope::new().prove(&pred);
+            assert_eq!(parse_plain_pred(&pred.to_string()), Ok(pred), "{text}");
+        }
+        let _ = parse_guard(&text);
+    }
+    assert!(accepted > 3000, "{accepted}");
 }

@@ -236,6 +236,18 @@ fn equalities_make_expressions_interchangeable() {
 }
 
 #[test]
+fn guards_tighten_ranges() {
+    let mut scope = Scope::new();
+    scope.declare("s0", Some(2), None);
+    scope.declare("s1", Some(1), None);
+    scope.assume(p("(1 + (((-1) + s0) // 2)) != 1"));
+    assert_eq!(scope.range_of(&"s0".into()), Interval::new(Some(3), None));
+    scope.assume(p("s0*s1 != 3"));
+    assert_eq!(scope.prove(&p("s0*s1 >= 4")), Proof::Yes);
+    assert_eq!(scope.range_of(&"s0".into()).to_string(), "[3, ∞)");
+}
+
+#[test]
 fn divisibility() {
     let mut scope = Scope::new();
     scope.declare("s", Some(1), None);
