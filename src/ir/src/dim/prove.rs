@@ -5,23 +5,41 @@
 //! remainder by its bounds, a maximum by one of its arguments, a loop variable by the end of its symbolic range, and
 //! known facts are subtracted. The search is bounded by a step count, never by time.
 
+use std::collections::HashSet;
+
 use super::arith::gcd;
-use super::division::common_factor;
+use super::division::{common_factor, divide_term};
 use super::expr::{Dim, Func, Kind, Term};
 use super::pred::Pred;
 use super::scope::{Proof, Scope};
 use super::simplify::ROUNDS;
 
 /// Replacements tried for one question.
-const STEPS: u32 = 60;
+const STEPS: u32 = 120;
+/// Expressions with more nodes are not searched: clearing divisions multiplies their size.
+const SIZE: u32 = 100;
 /// Facts that are combined for one question.
-const FACTS: u32 = 3;
+const FACTS: u32 = 2;
 
 /// What is left of the search's allowance.
-#[derive(Clone, Copy)]
 struct Budget {
     steps: u32,
     facts: u32,
+    /// Expressions already searched without success: different orders of replacement meet again.
+    failed: HashSet<Dim>,
+}
+
+impl Budget {
+    /// Spends at most half of the steps on one of several alternatives, so that a hopeless one leaves some to the
+    /// others.
+    fn attempt(&mut self, search: impl FnOnce(&mut Budget) -> bool) -> bool {
+        let half = self.steps.div_ceil(2);
+        let kept = self.steps - half;
+        self.steps = half;
+        let found = search(self);
+        self.steps += kept;
+        found
+    }
 }
 
 impl Scope {
@@ -148,7 +166,7 @@ impl Scope {
 
     /// Whether the expression is proven to be at least 0.
     pub(super) fn is_nonnegative(&self, d: &Dim) -> bool {
-        self.nonnegative_within(d, &mut Budget { steps: STEPS, facts: FACTS })
+        self.nonnegative_within(d, &mut Budget { steps: STEPS, facts: FACTS, failed: HashSet::new() })
     }
 
     /// Whether `0 <= d < bound` is proven.
@@ -161,7 +179,10 @@ impl Scope {
         if range.min.is_some_and(|min| min >= 0) {
             return true;
         }
-        if d.is_int() || range.max.is_some_and(|max| max < 0) || budget.steps == 0 {
+        if d.is_int() || range.max.is_some_and(|max| max < 0) || budget.steps == 0 || d.size() > SIZE {
+            return false;
+        }
+        if !budget.failed.insert(d.clone()) {
             return false;
         }
         budget.steps -= 1;
@@ -179,10 +200,7 @@ impl Scope {
                 return true;
             }
         }
-        if self.with_facts(d, budget) {
-            return true;
-        }
-        self.without_symbol(d, budget)
+        budget.attempt(|half| self.without_symbol(d, half)) || self.with_facts(d, budget)
     }
 
     /// Replaces a function in `coeff·function + rest` by something smaller.
@@ -191,7 +209,7 @@ impl Scope {
             return false;
         };
         let (up, down) = (self.is_at_least(coeff, 0), self.is_at_least(&-coeff, 0));
-        let mut try_value = |value: &Dim| self.nonnegative_within(&(coeff * value + rest), budget);
+        let mut try_value = |value: &Dim| budget.attempt(|half| self.nonnegative_within(&(coeff * value + rest), half));
         match func {
             Func::FloorDiv(a, k) if self.is_at_least(k, 1) => {
                 // With q = a // k: q >= -r holds exactly where a >= -r·k, and q <= r where a < (r + 1)·k.
@@ -222,28 +240,37 @@ impl Scope {
             return false;
         }
         budget.facts -= 1;
+        let (terms, _) = d.terms();
         let found = self.nonnegative.iter().any(|fact| {
             let (fact_terms, _) = fact.terms();
-            let (terms, _) = d.terms();
-            terms.iter().any(|term| {
-                let Some(same) = fact_terms.iter().find(|t| t.factors == term.factors) else {
-                    return false;
-                };
-                if (same.coeff < 0) != (term.coeff < 0) || budget.steps == 0 {
-                    return false;
-                }
-                // |b|·d - |a|·fact has no such term any more; d is at least that, divided by |b| > 0.
-                let g = gcd(same.coeff.unsigned_abs(), term.coeff.unsigned_abs()).max(1);
-                let (Ok(a), Ok(b)) =
-                    (i64::try_from(term.coeff.unsigned_abs() / g), i64::try_from(same.coeff.unsigned_abs() / g))
-                else {
-                    return false;
-                };
-                self.nonnegative_within(&(d * b - fact * a), budget)
-            })
+            fact_terms.iter().any(|own| terms.iter().any(|term| self.without_term(d, term, fact, own, budget)))
         });
         budget.facts += 1;
         found
+    }
+
+    /// Subtracts a multiple of a known non-negative expression, the multiple being non-negative too and such that the
+    /// expression's term `own` cancels `term`.
+    fn without_term(&self, d: &Dim, term: &Term, fact: &Dim, own: &Term, budget: &mut Budget) -> bool {
+        if (own.coeff < 0) != (term.coeff < 0) || budget.steps == 0 {
+            return false;
+        }
+        let unit = |t: &Term| Term { factors: t.factors.clone(), coeff: 1 };
+        let Some(scale) = divide_term(&unit(term), &unit(own)) else {
+            return false;
+        };
+        if !self.is_at_least(&scale, 0) {
+            return false;
+        }
+        // |b|·d - |a|·scale·fact has no such term any more; d is at least that, divided by |b| > 0.
+        let g = gcd(own.coeff.unsigned_abs(), term.coeff.unsigned_abs()).max(1);
+        let (Ok(a), Ok(b)) =
+            (i64::try_from(term.coeff.unsigned_abs() / g), i64::try_from(own.coeff.unsigned_abs() / g))
+        else {
+            return false;
+        };
+        let rest = d * b - scale * fact * a;
+        budget.attempt(|half| self.nonnegative_within(&rest, half))
     }
 
     /// Replaces a symbol that has a symbolic range, or a constant range and a symbolic coefficient, by the end of the

@@ -278,3 +278,63 @@ fn contradictory_and_overflowing_facts_do_no_harm() {
     }
     assert_eq!(scope.bounds(&d("r*r")).max, None);
 }
+
+#[test]
+fn tiled_loops_stay_in_bounds() {
+    let mut scope = Scope::new();
+    scope.declare("h", Some(0), None);
+    scope.declare("w", Some(0), None);
+    // Tiles of 4 with a shorter last one, whole tiles with a tail, and the same with a symbolic tile size.
+    scope.declare("tile", Some(1), None);
+    let mut ragged = scope.clone();
+    ragged.declare_in("o", Dim::ZERO, d("(h + 3)//4"));
+    ragged.declare_in("i", Dim::ZERO, d("Min(4, h - 4*o)"));
+    ragged.declare_in("p", Dim::ZERO, d("CeilDiv(w, tile)"));
+    ragged.declare_in("j", Dim::ZERO, d("Min(tile, w - tile*p)"));
+    for yes in [
+        "4*o + i < h",
+        "4*o < h",
+        "i < 4",
+        "tile*p + j < w",
+        "tile*p < w",
+        "j < tile",
+        "(4*o + i)*w + tile*p + j < h*w",
+    ] {
+        assert_eq!(ragged.prove(&p(yes)), Proof::Yes, "{yes}");
+    }
+    assert_eq!(ragged.simplify(&d("(4*o + i)//4")), d("o"));
+    assert_eq!(ragged.simplify(&d("(4*o + i) % 4")), d("i"));
+    assert_eq!(ragged.simplify(&d("(tile*p + j)//tile")), d("p"));
+    let mut whole = scope.clone();
+    whole.declare_in("o", Dim::ZERO, d("h//4"));
+    whole.declare_in("i", Dim::ZERO, d("4"));
+    assert_eq!(whole.prove(&p("4*o + i < h")), Proof::Yes);
+    assert_eq!(whole.prove(&p("4*o + 4 <= h")), Proof::Yes);
+    let mut tail = scope.clone();
+    tail.declare_in("t", d("4*(h//4)"), d("h % 4"));
+    assert_eq!(tail.prove(&p("t < h")), Proof::Yes);
+    assert_eq!(tail.prove(&p("t >= 0")), Proof::Yes);
+    let mut from = scope.clone();
+    from.declare_in("t", Dim::ZERO, d("h - 4*(h//4)"));
+    assert_eq!(from.prove(&p("4*(h//4) + t < h")), Proof::Yes);
+    // A convolution's window, padded by 1: the guarded part reads inside.
+    let mut window = scope.clone();
+    window.declare_in("y", Dim::ZERO, d("(h - 1)//2 + 1"));
+    window.declare_in("k", Dim::ZERO, d("3"));
+    assert_eq!(window.prove(&p("2*y + k - 1 <= h")), Proof::Yes);
+    assert_eq!(window.prove(&p("2*y + k - 1 < h")), Proof::Unknown);
+    window.assume(p("0 <= 2*y + k - 1 and 2*y + k - 1 < h"));
+    assert_eq!(window.prove(&p("(2*y + k - 1)*w < h*w or w == 0")), Proof::Unknown);
+    window.declare("w", Some(1), None);
+    assert_eq!(window.prove(&p("(2*y + k - 1)*w < h*w")), Proof::Yes);
+    assert_eq!(window.prove(&p("(2*y + k - 1)*w >= 0")), Proof::Yes);
+    // Two pieces of a concatenation.
+    let mut joined = Scope::new();
+    joined.declare("a", Some(1), None);
+    joined.declare("b", Some(1), None);
+    joined.declare_in("x", Dim::ZERO, d("a + b"));
+    joined.assume(p("x >= a"));
+    assert_eq!(joined.prove(&p("x - a < b")), Proof::Yes);
+    assert_eq!(joined.simplify(&d("(x - a) % b")), d("x - a"));
+    assert_eq!(joined.simplify(&d("Max(x, a)")), d("x"));
+}
