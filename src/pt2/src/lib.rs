@@ -14,5 +14,5 @@ pub mod pytree;
 pub mod schema;
 pub mod signature;
 
-pub use import::{ImportError, Imported, import};
+pub use import::{ImportError, ImportErrorKind, Imported, import};
 pub use program::{ExportedProgram, LoadError};
