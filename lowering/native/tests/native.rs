@@ -4,6 +4,10 @@
 
 #[path = "native/chain.rs"]
 mod chain;
+#[path = "native/contractions.rs"]
+mod contractions;
+#[path = "native/conv.rs"]
+mod conv;
 #[path = "native/dims.rs"]
 mod dims;
 #[path = "native/gemm.rs"]
@@ -16,7 +20,5 @@ mod loops;
 mod math;
 #[path = "native/memory.rs"]
 mod memory;
-#[path = "native/conv.rs"]
-mod conv;
 #[path = "native/support.rs"]
 mod support;

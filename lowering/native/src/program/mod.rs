@@ -8,7 +8,9 @@
 //! Kernels that differ only in name become one function: a network repeats its layers.
 
 mod compile;
+mod contraction;
 mod main_function;
+mod packing;
 mod visit;
 
 pub use compile::{CompiledProgram, Keep, compile};
@@ -19,6 +21,7 @@ use crate::loops::{Cx, FAIL, LIBM2, Memory, memory_elem};
 use crate::math::declare_libm;
 use crate::target::Target;
 use indexmap::IndexMap;
+use packing::{Packing, pack_constants};
 use pt2c_ir::dim::{Dim, Scope, Symbol};
 use pt2c_kernel::{Body, For, Kernel, KernelProgram, LoopKind, Stmt};
 
@@ -36,6 +39,9 @@ pub struct Lowered {
     pub main: String,
     /// The texts of the checks; the runtime is told a position in it.
     pub messages: Vec<String>,
+    /// The program as the code expects it: constants that kernels read in a layout of their own are buffers of their
+    /// own, behind the original ones. Constants that nothing reads any more are empty.
+    pub program: KernelProgram,
 }
 
 /// One MLIR module of a program.
@@ -93,10 +99,13 @@ pub fn lower(
         known: IndexMap::new(),
         functions: Vec::new(),
     };
-    let mut tasks = Vec::new();
+    let (mut tasks, mut packings) = (Vec::new(), Vec::new());
     for kernel in &program.kernels {
-        tasks.push(writer.kernel(kernel)?);
+        let (task, packed) = writer.kernel(kernel)?;
+        tasks.push(task);
+        packings.push(packed);
     }
+    let program = pack_constants(program, &packings)?;
     let mut units = Vec::new();
     let mut open = Open::new();
     for (name, text) in &writer.functions {
@@ -114,9 +123,9 @@ pub fn lower(
     for (name, _) in &writer.functions {
         module.declare(name, &TASK_PARAMS, &[]);
     }
-    main_function::write(program, symbols, &tasks, target, &main, &mut module)?;
+    main_function::write(&program, symbols, &tasks, target, &main, &mut module)?;
     units.push(Unit { mlir: module.finish(), public: vec![main.clone()] });
-    Ok(Lowered { units, main, messages: writer.messages })
+    Ok(Lowered { units, main, messages: writer.messages, program })
 }
 
 /// Parameters of a task: words, begin, end.
@@ -170,7 +179,7 @@ struct Writer<'a> {
 const ANONYMOUS: &str = "kernel";
 
 impl<'a> Writer<'a> {
-    fn kernel(&mut self, kernel: &Kernel) -> Result<Task, NativeError> {
+    fn kernel(&mut self, kernel: &Kernel) -> Result<(Task, Vec<(usize, Packing)>), NativeError> {
         let symbols = visit::symbols_of(kernel, self.symbols);
         let checks = visit::has_checks(&kernel.body);
         let mut b = Func::new(self.target, ANONYMOUS);
@@ -193,9 +202,9 @@ impl<'a> Writer<'a> {
             cx.set_failure(call, flag);
         }
         cx.messages = std::mem::take(&mut self.messages);
-        let written = self.body(&kernel.body, &mut cx, begin, end);
+        let written = self.body(kernel, &mut cx, begin, end);
         self.messages = std::mem::take(&mut cx.messages);
-        let range = written?;
+        let (range, packings) = written?;
         cx.b.ret(&[]);
         let text = cx.b.finish();
         let name = match self.known.get(&text) {
@@ -209,29 +218,35 @@ impl<'a> Writer<'a> {
                 name
             }
         };
-        Ok(Task { name, symbols, checks, range })
+        Ok((Task { name, symbols, checks, range }, packings))
     }
 
-    fn body(&self, body: &Body, cx: &mut Cx<'a>, begin: Val, end: Val) -> Result<Option<Range>, NativeError> {
-        match body {
-            Body::Loops(stmts) => match shared_loop(stmts) {
-                Some(f) => {
-                    cx.task(stmts, (begin, end))?;
-                    let vector = f.kind == LoopKind::Vector;
-                    let lanes = if vector { i64::from(self.target.lanes) } else { 1 };
-                    let cost = visit::cost(&f.body, lanes);
-                    // One iteration of a vector loop is a part of an instruction: count whole vectors.
-                    Ok(Some(Range { extent: f.extent.clone(), cost, multiple: lanes }))
-                }
-                None => {
+    fn body(
+        &self,
+        kernel: &Kernel,
+        cx: &mut Cx<'a>,
+        begin: Val,
+        end: Val,
+    ) -> Result<(Option<Range>, Vec<(usize, Packing)>), NativeError> {
+        let written = match &kernel.body {
+            Body::Loops(stmts) => {
+                let Some(f) = shared_loop(stmts) else {
                     cx.stmts(stmts)?;
-                    Ok(None)
-                }
-            },
-            Body::Matmul(_) | Body::Convolution(_) | Body::Attention(_) => {
-                Err(NativeError::Unsupported { what: "contraction kernels".to_string() })
+                    return Ok((None, Vec::new()));
+                };
+                cx.task(stmts, (begin, end))?;
+                // One iteration of a vector loop is a part of an instruction: count whole vectors.
+                let lanes = if f.kind == LoopKind::Vector { i64::from(self.target.lanes) } else { 1 };
+                let cost = visit::cost(&f.body, lanes);
+                return Ok((Some(Range { extent: f.extent.clone(), cost, multiple: lanes }), Vec::new()));
             }
-        }
+            Body::Matmul(m) => contraction::matmul(cx, &kernel.params, m, begin, end)?,
+            Body::Convolution(c) => contraction::convolution(cx, &kernel.params, c, begin, end)?,
+            Body::Attention(_) => {
+                return Err(NativeError::Unsupported { what: "attention kernels".to_string() });
+            }
+        };
+        Ok((Some(written.range), written.packings))
     }
 
     /// The function that unpacks words and calls the body.

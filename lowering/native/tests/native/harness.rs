@@ -85,6 +85,8 @@ pub struct Runner {
     loaded: Loaded,
     main: String,
     messages: Vec<String>,
+    /// Buffers that lowering added.
+    added: Vec<Vec<u8>>,
 }
 
 impl Runner {
@@ -106,7 +108,14 @@ impl Runner {
         let mut objects: Vec<Vec<u8>> = compiled.units.into_iter().map(|u| u.object).collect();
         objects.push(stub.object);
         let loaded = Loaded::new(&objects).expect("loads");
-        Runner { loaded, main: compiled.lowered.main, messages: compiled.lowered.messages }
+        let added = compiled.lowered.program.buffers[program.buffers.len()..]
+            .iter()
+            .map(|b| match &b.kind {
+                BufferKind::Constant(bytes) => bytes.to_vec(),
+                other => panic!("lowering added {other:?}"),
+            })
+            .collect();
+        Runner { loaded, main: compiled.lowered.main, messages: compiled.lowered.messages, added }
     }
 
     /// Runs on buffers (changed in place). Each lies at the very end of its allocation, followed by guard bytes that
@@ -115,7 +124,8 @@ impl Runner {
         const GUARD: u8 = 0xA5;
         let mut memory: Vec<Vec<u8>> =
             buffers.iter().map(|d| d.bytes.iter().copied().chain([GUARD; 256]).collect()).collect();
-        let values: Vec<*mut u8> = memory.iter_mut().map(|m| m.as_mut_ptr()).collect();
+        let mut added = self.added.clone();
+        let values: Vec<*mut u8> = memory.iter_mut().chain(&mut added).map(|m| m.as_mut_ptr()).collect();
         let mut symbols = symbols.to_vec();
         let mut call = [-1i64, 0];
         type Main = extern "C" fn(*const *mut u8, *mut i64, *mut i64) -> i32;

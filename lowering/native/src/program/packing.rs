@@ -1,0 +1,173 @@
+//! Constants in the layout that a kernel reads them in.
+
+use crate::NativeError;
+use crate::contraction::pack;
+use indexmap::IndexMap;
+use pt2c_ir::Bytes;
+use pt2c_ir::dim::Dim;
+use pt2c_kernel::{Buffer, BufferId, BufferKind, KernelProgram, Step};
+
+/// A layout of a constant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Packing {
+    /// A matrix `[k, n]`, at `offset + i·k_stride + j·n_stride` of the constant, in panels of columns.
+    Columns { k: i64, n: i64, k_stride: i64, n_stride: i64, offset: i64, panel: i64, lanes: u32 },
+    /// A convolution's weight `[groups·out, in, taps]` in panels of output channels.
+    Convolution { groups: i64, out_per_group: i64, in_per_group: i64, taps: i64, panel: i64, lanes: u32 },
+    /// A depthwise weight `[channels, 1, taps]` with channels innermost.
+    Depthwise { channels: i64, taps: i64 },
+}
+
+impl Packing {
+    /// The constant's bytes in this layout; `size` is that of an element. `None` if the constant is too small.
+    fn apply(&self, data: &[u8], size: usize) -> Option<Vec<u8>> {
+        let n = |x: i64| usize::try_from(x).ok();
+        match *self {
+            Packing::Columns { k, n: columns, k_stride, n_stride, offset, panel, lanes } => {
+                let (k, columns, panel) = (n(k)?, n(columns)?, n(panel)?);
+                let (k_stride, n_stride, offset) = (n(k_stride)?, n(n_stride)?, n(offset)?);
+                let dense = gather(data, size, offset, (k, k_stride), (columns, n_stride))?;
+                pack::columns(&dense, size, k, columns, panel, lanes as usize)
+            }
+            Packing::Convolution { groups, out_per_group, in_per_group, taps, panel, lanes } => {
+                let (groups, o, i) = (n(groups)?, n(out_per_group)?, n(in_per_group)?);
+                let (taps, panel) = (n(taps)?, n(panel)?);
+                let len = groups.checked_mul(o)?.checked_mul(i)?.checked_mul(taps)?.checked_mul(size)?;
+                pack::convolution(data.get(..len)?, size, groups, o, i, taps, panel, lanes as usize)
+            }
+            Packing::Depthwise { channels, taps } => {
+                let (channels, taps) = (n(channels)?, n(taps)?);
+                let len = channels.checked_mul(taps)?.checked_mul(size)?;
+                pack::depthwise(data.get(..len)?, size, channels, taps)
+            }
+        }
+    }
+}
+
+/// A strided matrix as a dense one; each dimension is `(extent, stride)`.
+fn gather(
+    data: &[u8],
+    size: usize,
+    offset: usize,
+    (rows, row_stride): (usize, usize),
+    (columns, column_stride): (usize, usize),
+) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(rows.checked_mul(columns)?.checked_mul(size)?);
+    for i in 0..rows {
+        let start = offset.checked_add(i.checked_mul(row_stride)?)?;
+        if column_stride == 1 {
+            let from = start.checked_mul(size)?;
+            out.extend_from_slice(data.get(from..from.checked_add(columns.checked_mul(size)?)?)?);
+            continue;
+        }
+        for j in 0..columns {
+            let from = start.checked_add(j.checked_mul(column_stride)?)?.checked_mul(size)?;
+            out.extend_from_slice(data.get(from..from.checked_add(size)?)?);
+        }
+    }
+    Some(out)
+}
+
+/// The program with a buffer in the kernel's own layout for each constant that a kernel wants packed; `packings` lists
+/// them by kernel and parameter. Constants that nothing reads any more become empty.
+pub(super) fn pack_constants(
+    program: &KernelProgram,
+    packings: &[Vec<(usize, Packing)>],
+) -> Result<KernelProgram, NativeError> {
+    let mut packer =
+        Packer { program: KernelProgram { steps: Vec::new(), ..program.clone() }, packings, made: IndexMap::new() };
+    let steps = packer.steps(&program.steps)?;
+    packer.program.steps = steps;
+    let mut used = vec![false; packer.program.buffers.len()];
+    mark(&packer.program.steps, &mut used);
+    for (buffer, used) in packer.program.buffers.iter_mut().zip(used) {
+        if !used && let BufferKind::Constant(_) = buffer.kind {
+            buffer.kind = BufferKind::Constant(Bytes::new(Vec::new()));
+            buffer.len = Dim::ZERO;
+        }
+    }
+    Ok(packer.program)
+}
+
+struct Packer<'a> {
+    program: KernelProgram,
+    packings: &'a [Vec<(usize, Packing)>],
+    made: IndexMap<(BufferId, Packing), BufferId>,
+}
+
+impl Packer<'_> {
+    fn steps(&mut self, steps: &[Step]) -> Result<Vec<Step>, NativeError> {
+        steps
+            .iter()
+            .map(|step| {
+                Ok(match step {
+                    Step::Call { kernel, buffers, location } => {
+                        let mut buffers = buffers.clone();
+                        for (param, packing) in self.packings.get(kernel.0 as usize).into_iter().flatten() {
+                            if let Some(buffer) = buffers.get_mut(*param) {
+                                *buffer = self.packed(*buffer, *packing)?;
+                            }
+                        }
+                        Step::Call { kernel: *kernel, buffers, location: *location }
+                    }
+                    Step::If { condition, then, otherwise } => {
+                        Step::If { condition: *condition, then: self.steps(then)?, otherwise: self.steps(otherwise)? }
+                    }
+                    Step::While { before, condition, body } => {
+                        Step::While { before: self.steps(before)?, condition: *condition, body: self.steps(body)? }
+                    }
+                })
+            })
+            .collect()
+    }
+
+    /// The buffer that holds `source` in that layout.
+    fn packed(&mut self, source: BufferId, packing: Packing) -> Result<BufferId, NativeError> {
+        if let Some(made) = self.made.get(&(source, packing)) {
+            return Ok(*made);
+        }
+        let failed =
+            |name: &str| NativeError::Unsupported { what: format!("packing {name}: not a constant of its size") };
+        let buffer = self.program.buffers.get(source.0 as usize).ok_or_else(|| failed("a missing buffer"))?;
+        let BufferKind::Constant(bytes) = &buffer.kind else { return Err(failed(&buffer.name)) };
+        let data = packing.apply(bytes, buffer.dtype.size()).ok_or_else(|| failed(&buffer.name))?;
+        let made = BufferId(self.program.buffers.len() as u32);
+        let packed = Buffer {
+            name: format!("{}.packed{}", buffer.name, self.made.len()),
+            dtype: buffer.dtype,
+            len: Dim::int((data.len() / buffer.dtype.size().max(1)) as i64),
+            kind: BufferKind::Constant(Bytes::new(data)),
+        };
+        self.program.buffers.push(packed);
+        self.made.insert((source, packing), made);
+        Ok(made)
+    }
+}
+
+/// Marks the buffers that steps mention.
+fn mark(steps: &[Step], used: &mut [bool]) {
+    let mut see = |id: &BufferId| {
+        if let Some(u) = used.get_mut(id.0 as usize) {
+            *u = true;
+        }
+    };
+    for step in steps {
+        match step {
+            Step::Call { buffers, .. } => buffers.iter().for_each(&mut see),
+            Step::If { condition, .. } | Step::While { condition, .. } => see(condition),
+        }
+    }
+    for step in steps {
+        match step {
+            Step::Call { .. } => {}
+            Step::If { then, otherwise, .. } => {
+                mark(then, used);
+                mark(otherwise, used);
+            }
+            Step::While { before, body, .. } => {
+                mark(before, used);
+                mark(body, used);
+            }
+        }
+    }
+}
