@@ -20,5 +20,7 @@ mod loops;
 mod math;
 #[path = "native/memory.rs"]
 mod memory;
+#[path = "native/attention.rs"]
+mod attention;
 #[path = "native/support.rs"]
 mod support;

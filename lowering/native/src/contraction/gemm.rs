@@ -4,11 +4,12 @@
 //! inner one, so that a panel of `b` is read from a near cache for all rows of the block.
 
 use super::micro::{Arithmetic, Columns, Rows, tile};
+use super::panel::{Source, copy};
 use super::size::{Size, for_range};
 use super::tile::Tile;
-use super::{Epilogue, Matrix, Out, widen};
+use super::{Epilogue, Matrix, Out};
 use crate::NativeError;
-use crate::builder::{Elem, Func, IntPredicate, Type, Val};
+use crate::builder::{Elem, Func, IntPredicate, Val};
 
 /// A (batched) matrix product.
 pub struct Gemm<'a> {
@@ -340,9 +341,20 @@ impl Gemm<'_> {
         let Some(Scratch { piece, panel, sums }) = block.scratch else { return Ok(()) };
         let columns =
             Columns { buffer: panel, base: Size::ZERO, step: Size::Static(width), vectors, mask: None, prefetch: None };
-        let source = Source { matrix, base: block.b_base, column, vectors };
+        let across = column.mul(b, matrix.col);
+        let source = Source {
+            buffer: matrix.buffer,
+            base: block.b_base.add(b, across),
+            row: matrix.row,
+            col: matrix.col,
+            neighbours: matrix.col.is(1),
+            columns: self.n.sub(b, column),
+            vectors,
+            mask,
+            arithmetic,
+        };
         let Some(sums) = sums else {
-            self.pack(b, &source, Size::ZERO, self.k, panel, mask)?;
+            copy(b, &source, Size::ZERO, self.k, panel)?;
             return self.row_tiles(b, block, &mut |b, row, mr| {
                 let zero = b.zero(arithmetic.ty());
                 let acc = vec![zero; (mr * vectors) as usize];
@@ -367,7 +379,7 @@ impl Gemm<'_> {
             let k0 = p.times(b, piece);
             let left = self.k.sub(b, k0);
             let count = Size::Static(piece).min(b, left);
-            self.pack(b, &source, k0, count, panel, mask)?;
+            copy(b, &source, k0, count, panel)?;
             self.row_tiles(b, block, &mut |b, row, mr| {
                 let mut acc = Vec::new();
                 for r in 0..mr {
@@ -400,94 +412,6 @@ impl Gemm<'_> {
             self.finish(b, block, row, column, 1, vectors, mask, &acc, epilogue)
         })
     }
-
-    /// Copies steps `k0..k0+count` of a column block into `panel[count][width]`, widened. Lanes without a column hold
-    /// anything.
-    fn pack(
-        &self,
-        b: &mut Func<'_>,
-        source: &Source<'_>,
-        k0: Size,
-        count: Size,
-        panel: Val,
-        mask: Option<Val>,
-    ) -> Result<(), NativeError> {
-        let lanes = self.tile.lanes;
-        let l = i64::from(lanes);
-        let Source { matrix, vectors, .. } = *source;
-        let width = i64::from(vectors) * l;
-        let along = k0.mul(b, matrix.row);
-        let across = source.column.mul(b, matrix.col);
-        let base = source.base.add(b, along).add(b, across);
-        if matrix.col.is(1) {
-            return for_range(b, Size::ZERO, count, |b, k| {
-                let down = k.mul(b, matrix.row);
-                let from = base.add(b, down);
-                let to = k.times(b, width);
-                for j in 0..vectors {
-                    let at = from.plus(b, i64::from(j) * l).val(b);
-                    let v = match mask {
-                        Some(mask) if j + 1 == vectors => {
-                            let pass = b.zero(Type::of_lanes(lanes, matrix.buffer.ty.elem()));
-                            b.masked_load(matrix.buffer, at, mask, pass)
-                        }
-                        _ => b.vload(matrix.buffer, at, lanes),
-                    };
-                    let v = widen(b, v, self.accumulator, self.signed);
-                    let at = to.plus(b, i64::from(j) * l).val(b);
-                    b.vstore(v, panel, at);
-                }
-                Ok(())
-            });
-        }
-        // Columns that do not exist repeat the last one: in bounds, and their lanes are dropped at the end.
-        let last = self.n.plus(b, -1).sub(b, source.column);
-        let column_at = |b: &mut Func<'_>, j: Size| -> Size {
-            let j = if mask.is_some() { j.min(b, last) } else { j };
-            j.mul(b, matrix.col)
-        };
-        let mut done = Size::ZERO;
-        if matrix.row.is(1) && lanes > 1 {
-            // Neighbours along k: square transposes in registers.
-            let squares = count.div(b, l);
-            for_range(b, Size::ZERO, squares, |b, s| {
-                let k = s.times(b, l);
-                for j in 0..vectors {
-                    let ty = Type::Matrix(lanes, lanes, self.accumulator);
-                    let mut square = b.zero(ty);
-                    for r in 0..lanes {
-                        let across = column_at(b, Size::Static(i64::from(j * lanes + r)));
-                        let at = base.add(b, k).add(b, across).val(b);
-                        let v = b.vload(matrix.buffer, at, lanes);
-                        let v = widen(b, v, self.accumulator, self.signed);
-                        square = b.insert(v, square, r);
-                    }
-                    let square = b.transpose(square);
-                    for r in 0..lanes {
-                        let v = b.extract(square, r);
-                        let at = k.times(b, width).plus(b, i64::from(r) * width + i64::from(j) * l).val(b);
-                        b.vstore(v, panel, at);
-                    }
-                }
-                Ok(())
-            })?;
-            done = squares.times(b, l);
-        }
-        for_range(b, done, count, |b, k| {
-            let down = k.mul(b, matrix.row);
-            let from = base.add(b, down);
-            let to = k.times(b, width);
-            for_range(b, Size::ZERO, Size::Static(width), |b, j| {
-                let across = column_at(b, j);
-                let at = from.add(b, across).val(b);
-                let v = b.load(matrix.buffer, at);
-                let v = widen(b, v, self.accumulator, self.signed);
-                let at = to.add(b, j).val(b);
-                b.store(v, panel, at);
-                Ok(())
-            })
-        })
-    }
 }
 
 /// The rows and operands of a task.
@@ -509,13 +433,4 @@ struct Scratch {
     panel: Val,
     /// Sums of a block of rows, `[rows][tile columns]`, where there is more than one piece.
     sums: Option<Val>,
-}
-
-/// A column block of a strided operand.
-#[derive(Clone, Copy)]
-struct Source<'a> {
-    matrix: &'a Matrix<'a>,
-    base: Size,
-    column: Size,
-    vectors: u32,
 }

@@ -10,15 +10,18 @@
 //!
 //! Tile shapes come from one table, [`tile`].
 
+mod attention;
 mod conv;
 mod depthwise;
 mod gemm;
 mod micro;
 pub mod pack;
+mod panel;
 mod size;
 mod spatial;
 pub mod tile;
 
+pub use attention::{Attention, Mask, MaskAt};
 pub use conv::{Convolution, Image, Weight};
 pub use depthwise::Depthwise;
 pub use gemm::{Blocking, Gemm, GemmB};

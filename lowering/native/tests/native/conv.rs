@@ -222,6 +222,9 @@ fn check(target: &Target, case: &Case, kernel: *const (), tile: tile::Tile, task
     }
 }
 
+/// Batches and input sizes.
+type Sizes = Vec<(usize, Vec<usize>)>;
+
 #[test]
 fn convolutions_of_odd_shapes() {
     let base = Case {
@@ -244,7 +247,7 @@ fn convolutions_of_odd_shapes() {
         case
     };
     // Kernels and the input sizes each is run with beside its own.
-    let mut kernels: Vec<(Case, Vec<(usize, Vec<usize>)>)> = vec![
+    let mut kernels: Vec<(Case, Sizes)> = vec![
         (c(&|_| {}), vec![]),
         (c(&|c| (c.cin, c.cout, c.last, c.stride) = (3, 33, false, 2)), vec![]),
         (c(&|c| (c.cin, c.cout, c.window, c.pad) = (16, 70, vec![1, 1], 0)), vec![]),

@@ -187,10 +187,13 @@ fn check(target: &Target, case: Case, kernel: *const (), tile: tile::Tile) {
     }
 }
 
+/// Rows, columns and contracted extents.
+type Sizes = Vec<(usize, usize, usize)>;
+
 #[test]
 fn products_of_odd_shapes() {
     // Kernels and the sizes each is run with: a static one with its own, a dynamic one with many.
-    let mut kernels: Vec<(Case, Vec<(usize, usize, usize)>)> = Vec::new();
+    let mut kernels: Vec<(Case, Sizes)> = Vec::new();
     let seconds = [Second::Packed, Second::RowMajor, Second::Transposed, Second::Spread];
     for (round, b) in seconds.into_iter().enumerate() {
         let shapes = [(1, 70, 33), (29, 31, 40), (100, 49, 19), (13, 64, 17), (6, 130, 9), (7, 5, 3), (33, 16, 0)];

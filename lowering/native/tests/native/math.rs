@@ -42,7 +42,7 @@ fn inputs() -> Vec<f32> {
         v.push(f32::from_bits(s.to_bits().wrapping_add(1)));
         v.push(f32::from_bits(s.to_bits().wrapping_sub(1)));
     }
-    while v.len() % 16 != 0 {
+    while !v.len().is_multiple_of(16) {
         v.push(1.0);
     }
     v
