@@ -370,3 +370,8 @@ pub fn dtype_code(dtype: pt2c_ir::DType) -> pt2c_abi::DType {
         Ir::C128 => Abi::C128,
     }
 }
+
+/// The element type of an ABI code; `None` for a code that the IR has no type for.
+pub fn dtype_from_code(code: u32) -> Option<pt2c_ir::DType> {
+    pt2c_ir::DType::ALL.into_iter().find(|&dtype| dtype_code(dtype) as u32 == code)
+}

@@ -21,6 +21,7 @@ mod symbols;
 mod weights;
 
 pub use interface::{Identity, describe, symbols};
+pub use layout::dtype_from_code;
 pub use library::{
     CompiledObject, LARGEST_EMBEDDED, LibraryError, LibraryFiles, WeightsPlacement, link_objects, write_library,
 };

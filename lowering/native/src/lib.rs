@@ -8,6 +8,7 @@ pub mod builder;
 pub mod contraction;
 pub mod dims;
 pub mod error;
+pub mod library;
 mod llvm;
 pub mod loader;
 pub mod loops;
