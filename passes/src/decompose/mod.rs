@@ -3,18 +3,35 @@
 //! A decomposition sees only the [`Builder`], so the same code expands a graph in a straight line
 //! ([`decompose_program`]) and adds alternatives to the e-graph.
 
+mod attention;
 mod builder;
+mod common;
+mod conv;
+mod linear;
+mod movement;
+mod norm;
+mod pool;
+mod softmax;
 
 pub use builder::{Build, Builder, Decomposition, Val, int, int_list, tensor_list};
 
 use indexmap::IndexMap;
 use pt2c_ir::dim::Scope;
 use pt2c_ir::{Arg, Diagnostic, Fact, Graph, LocationId, Node, NodeKind, Program, ValueId};
+use pt2c_ops::movement::movement_of;
 use pt2c_ops::{Call, OpError, Tags, infer, lookup};
 use std::sync::{Arc, OnceLock};
 
-/// All families.
-const FAMILIES: &[&[(&str, Decomposition)]] = &[];
+/// All families, one a line; views, slices and joins follow their plans in the operator table instead.
+#[rustfmt::skip]
+const FAMILIES: &[&[(&str, Decomposition)]] = &[
+    attention::TABLE,
+    conv::TABLE,
+    linear::TABLE,
+    norm::TABLE,
+    pool::TABLE,
+    softmax::TABLE,
+];
 
 /// How deep decompositions may go through other PyTorch operators: far more than any does.
 const MAX_DEPTH: usize = 64;
@@ -22,7 +39,9 @@ const MAX_DEPTH: usize = 64;
 /// The decomposition of an operator by full name.
 pub fn decomposition_of(op: &str) -> Option<Decomposition> {
     static TABLE: OnceLock<IndexMap<&'static str, Decomposition>> = OnceLock::new();
-    TABLE.get_or_init(|| FAMILIES.iter().flat_map(|f| f.iter().copied()).collect()).get(op).copied()
+    let table = TABLE.get_or_init(|| FAMILIES.iter().flat_map(|f| f.iter().copied()).collect());
+    let movement = || movement_of(op).map(|_| movement::decompose as Decomposition);
+    table.get(op).copied().or_else(movement)
 }
 
 /// Whether lowering understands an operator, so that it stays as it is.

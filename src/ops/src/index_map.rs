@@ -141,13 +141,7 @@ pub fn view_step(graph: &Graph, scope: &Scope, value: ValueId, index: &[Dim]) ->
 
 /// The index of `value` at which it holds the element that `root` has at `index`, following views forward: through
 /// reshapes, permutations, and elementwise primitives of the same shape.
-pub fn forward_index(
-    graph: &Graph,
-    scope: &Scope,
-    root: ValueId,
-    index: &[Dim],
-    value: ValueId,
-) -> Option<Vec<Dim>> {
+pub fn forward_index(graph: &Graph, scope: &Scope, root: ValueId, index: &[Dim], value: ValueId) -> Option<Vec<Dim>> {
     if value == root {
         return Some(index.to_vec());
     }
