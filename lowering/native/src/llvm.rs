@@ -16,14 +16,19 @@ pub struct Options {
     /// Functions that other members of the archive call, by name. They get hidden visibility; every other function of
     /// the module becomes local to the object.
     pub public: Vec<String>,
+    /// Functions whose name begins so are members of the same archive: calls need no indirection.
+    pub archive_prefix: Option<String>,
     /// Keep the optimised LLVM module as text.
     pub keep_llvm: bool,
     /// Keep the assembly text.
     pub keep_asm: bool,
 }
 
-/// How the names of the runtime's functions begin.
+/// How the names of the runtime's functions begin: it is a member of the same archive.
 const RUNTIME_PREFIX: &[u8] = b"pt2c_rt_";
+
+/// The middle end's pipeline. O3 would add little but copies of whole loop nests, one for each way a test may go.
+const PIPELINE: &str = "default<O2>";
 
 /// A compiled module.
 #[derive(Clone, Debug)]
@@ -57,7 +62,7 @@ pub fn compile_module(mlir_text: &str, target: &Target, options: &Options) -> Re
     passes.set_loop_slp_vectorization(false);
     passes.set_loop_unrolling(true);
     passes.set_loop_interleaving(false);
-    module.run_passes("default<O3>", &machine, passes).map_err(llvm_error)?;
+    module.run_passes(PIPELINE, &machine, passes).map_err(llvm_error)?;
     let object = machine.write_to_memory_buffer(&module, FileType::Object).map_err(llvm_error)?.as_slice().to_vec();
     let llvm = options.keep_llvm.then(|| module.print_to_string().to_string());
     let asm = if options.keep_asm {
@@ -92,8 +97,9 @@ fn prepare(module: &Module<'_>, context: &Context, machine: &TargetMachine, targ
     for f in module.get_functions() {
         f.add_attribute(AttributeLoc::Function, context.create_enum_attribute(nounwind, 0));
         if f.count_basic_blocks() == 0 {
-            // The runtime is a member of the same archive: no indirection through the dynamic linker.
-            if f.get_name().to_bytes().starts_with(RUNTIME_PREFIX) {
+            let own = options.archive_prefix.as_ref().map_or(RUNTIME_PREFIX, String::as_bytes);
+            let name = f.get_name().to_bytes();
+            if name.starts_with(RUNTIME_PREFIX) || name.starts_with(own) {
                 f.as_global_value().set_visibility(GlobalVisibility::Hidden);
             }
             continue;

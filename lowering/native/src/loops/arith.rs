@@ -122,8 +122,8 @@ impl Cx<'_> {
             BinaryOp::DivFloor => self.floor_div_float(x, y),
             BinaryOp::Pow => emit_binary(b, MathFn2::Pow, x, y),
             BinaryOp::Atan2 => emit_binary(b, MathFn2::Atan2, x, y),
-            BinaryOp::Max => b.maximumf(x, y),
-            BinaryOp::Min => b.minimumf(x, y),
+            BinaryOp::Max => self.extreme(FloatPredicate::Ogt, x, y),
+            BinaryOp::Min => self.extreme(FloatPredicate::Olt, x, y),
             BinaryOp::FMax => b.maxnumf(x, y),
             BinaryOp::FMin => b.minnumf(x, y),
             BinaryOp::CopySign => b.copysign(x, y),
@@ -312,6 +312,16 @@ impl Cx<'_> {
         let result = b.select(nonzero, rounded, signed_zero);
         let by_zero = b.cmpf(FloatPredicate::Oeq, y, zero);
         b.select(by_zero, plain, result)
+    }
+
+    /// The larger or smaller of two floats, NaN if either is. The inner choice is one x86 instruction, which takes its
+    /// second operand when one is NaN; only a NaN in the first needs a repair. (Zeros of either sign are equal.)
+    fn extreme(&mut self, wins: FloatPredicate, x: Val, y: Val) -> Val {
+        let b = &mut self.b;
+        let first = b.cmpf(wins, x, y);
+        let chosen = b.select(first, x, y);
+        let nan = b.cmpf(FloatPredicate::Uno, x, x);
+        b.select(nan, x, chosen)
     }
 
     /// A maximum or minimum with a float constant, in one instruction: x86's own takes its second operand when one

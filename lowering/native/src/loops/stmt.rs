@@ -189,7 +189,20 @@ impl<'t> Cx<'t> {
     }
 
     /// All lanes of `v` combined.
-    pub(super) fn reduce_lanes(&mut self, op: ReduceOp, v: Val, dtype: DType) -> Val {
+    pub(super) fn reduce_lanes(&mut self, op: ReduceOp, v: Val, dtype: DType) -> Result<Val, NativeError> {
+        if is_float(dtype) && matches!(op, ReduceOp::Max | ReduceOp::Min) {
+            // LLVM's own reduction would order the zeros, at ten instructions a step.
+            let mut v = v;
+            while v.ty.lanes() > 2 {
+                let half = v.ty.lanes() / 2;
+                let low: Vec<u32> = (0..half).collect();
+                let high: Vec<u32> = (half..2 * half).collect();
+                let (low, high) = (self.b.shuffle(v, v, &low), self.b.shuffle(v, v, &high));
+                v = self.combine(op, low, high, dtype)?;
+            }
+            let (first, second) = (self.b.extract(v, 0), self.b.extract(v, v.ty.lanes() - 1));
+            return self.combine(op, first, second, dtype);
+        }
         let unsigned = !is_float(dtype) && !is_signed(dtype);
         let kind = match op {
             ReduceOp::Sum if dtype == DType::Bool => Reduction::Or,
@@ -203,7 +216,7 @@ impl<'t> Cx<'t> {
             ReduceOp::And => Reduction::And,
             ReduceOp::Or => Reduction::Or,
         };
-        self.b.reduce(kind, v)
+        Ok(self.b.reduce(kind, v))
     }
 
     /// The value that leaves the other operand of `op` as it is.

@@ -153,7 +153,7 @@ impl Cx<'_> {
             *total = match c.reduction {
                 Some(op) if width > 1 => {
                     let dtype = loaded_dtype(c.dtype);
-                    let reduced = self.reduce_lanes(op, *sum, dtype);
+                    let reduced = self.reduce_lanes(op, *sum, dtype)?;
                     self.combine(op, *total, reduced, dtype)?
                 }
                 _ => *sum,

@@ -45,7 +45,12 @@ pub fn compile(
         // The last unit, the main function, is often the largest: begin with it.
         while let Some(k) = count.checked_sub(1 + next.fetch_add(1, Ordering::Relaxed)) {
             let (Some(unit), Some(slot)) = (lowered.units.get(k), results.get(k)) else { break };
-            let options = Options { public: unit.public.clone(), keep_llvm: keep.llvm, keep_asm: keep.asm };
+            let options = Options {
+                public: unit.public.clone(),
+                archive_prefix: Some(format!("{prefix}__")),
+                keep_llvm: keep.llvm,
+                keep_asm: keep.asm,
+            };
             let result = compile_module(&unit.mlir, target, &options);
             if let Ok(mut slot) = slot.lock() {
                 *slot = Some(result);

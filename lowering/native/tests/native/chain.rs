@@ -220,7 +220,8 @@ fn a_second_compile_gives_the_same_bytes_and_no_foreign_symbols() {
         let mut module = Module::new();
         module.add(axpy(&target));
         let text = module.finish();
-        let options = Options { public: vec!["axpy".to_string()], keep_llvm: true, keep_asm: true };
+        let options =
+            Options { public: vec!["axpy".to_string()], keep_llvm: true, keep_asm: true, ..Options::default() };
         let first = compile_module(&text, &target, &options).expect("compiles");
         let second = compile_module(&text, &target, &options).expect("compiles");
         assert_eq!(first.object, second.object);
