@@ -1,1 +1,11 @@
-//! pt2c
+//! The driver: what the `pt2c` command does, as a library.
+
+#![forbid(unsafe_code)]
+
+pub mod assemble;
+pub mod command;
+pub mod compile;
+pub mod leaves;
+pub mod pipeline;
+pub mod render;
+pub mod tensors;
