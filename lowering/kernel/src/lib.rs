@@ -21,7 +21,9 @@
 #![forbid(unsafe_code)]
 
 mod ir;
+mod print;
 pub mod lower;
 pub mod plan_memory;
 
 pub use ir::*;
+pub use print::print;

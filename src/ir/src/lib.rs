@@ -27,6 +27,7 @@ mod graph;
 mod location;
 mod program;
 mod tensor;
+pub mod text;
 
 pub use arg::Arg;
 pub use diagnostic::{Diagnostic, Severity};

@@ -1,10 +1,12 @@
 //! Compiling: archive → program → phases → kernels → objects. What the commands share.
 
-use crate::{assemble, pipeline};
+use crate::pipeline;
 use pt2c_ir::{Diagnostic, Program};
 use pt2c_kernel::KernelProgram;
 use pt2c_library::{CompiledObject, LibrarySpec, Weights, WeightsPlacement};
-use pt2c_native::{NativeError, Options, Target};
+use pt2c_native::program::{CompiledProgram, Keep};
+use pt2c_native::{NativeError, Target};
+use pt2c_pt2::import::Imported;
 use std::path::Path;
 
 /// What to compile for.
@@ -14,13 +16,15 @@ pub struct Settings {
     pub name: String,
     /// The processor.
     pub target: Target,
+    /// Which intermediate texts to keep.
+    pub keep: Keep,
 }
 
 /// Reads an archive and imports its program.
-pub fn open(path: &Path) -> Result<Program, Diagnostic> {
+pub fn open(path: &Path) -> Result<Imported, Diagnostic> {
     let exported = pt2c_pt2::ExportedProgram::open(path)
         .map_err(|e| Diagnostic::error(e.to_string()).about(path.display().to_string()))?;
-    pt2c_pt2::import::import(&exported)
+    pt2c_pt2::import::import(&exported).map_err(Diagnostic::from)
 }
 
 /// Runs the phases on the graph and lowers the result to kernels.
@@ -37,12 +41,10 @@ pub fn lower(
 pub struct Compiled {
     /// The program after the last graph phase.
     pub program: Program,
-    /// Its kernels.
+    /// Its kernels, before the target packed constants.
     pub kernels: KernelProgram,
     /// The code.
-    pub object: CompiledObject,
-    /// Texts of the run-time checks.
-    pub messages: Vec<String>,
+    pub code: CompiledProgram,
 }
 
 /// Every error of code generation is a defect of the compiler; say so.
@@ -55,45 +57,76 @@ pub fn native_error(error: NativeError) -> Diagnostic {
     }
 }
 
-/// MLIR text and messages of a program's kernels.
-pub fn mlir(
-    program: &Program,
-    kernels: &mut KernelProgram,
-    settings: &Settings,
-) -> Result<pt2c_native::program::Lowered, Diagnostic> {
-    let symbols = assemble::symbols(program);
-    pt2c_native::program::lower(kernels, &symbols, &settings.name, &settings.target).map_err(native_error)
-}
-
-/// Compiles an imported program.
+/// Compiles an imported program. `progress` is told how many units of code are done, of how many.
 pub fn compile(
     program: &Program,
     settings: &Settings,
     after: &mut dyn FnMut(&pipeline::Phase, &Program) -> Result<(), Diagnostic>,
+    progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Compiled, Diagnostic> {
-    let (program, mut kernels) = lower(program, after)?;
-    let lowered = mlir(&program, &mut kernels, settings)?;
-    let public = [lowered.main.as_str()];
-    let _ = public;
-    let compiled =
-        pt2c_native::compile_module(&lowered.mlir, &settings.target, &Options::default()).map_err(native_error)?;
-    let object = CompiledObject { name: format!("{}_kernels.o", settings.name), bytes: compiled.object };
-    Ok(Compiled { program, kernels, object, messages: lowered.messages })
+    let (program, kernels) = lower(program, after)?;
+    let symbols = pt2c_library::symbols(&program);
+    let code =
+        pt2c_native::program::compile(&kernels, &symbols, &settings.name, &settings.target, settings.keep, progress)
+            .map_err(native_error)?;
+    Ok(Compiled { program, kernels, code })
 }
 
 impl Compiled {
     /// The library's description and weights.
-    pub fn describe(&self, settings: &Settings) -> Result<(LibrarySpec, Weights<'_>), Diagnostic> {
-        let cpu = (settings.target.cpu.as_str(), settings.target.features.as_str());
-        assemble::assemble(&self.program, &self.kernels, &settings.name, self.messages.clone(), cpu)
+    pub fn describe(&self, settings: &Settings) -> Result<(LibrarySpec, Weights<'static>), Diagnostic> {
+        let target = &settings.target;
+        let identity = pt2c_library::Identity {
+            name: settings.name.clone(),
+            description: vec![format!("Compiled from the PyTorch program \"{}\".", self.program.name)],
+            cpu: target.cpu.clone(),
+            cpu_features: target.features.split(',').filter_map(|f| f.strip_prefix('+')).map(str::to_string).collect(),
+            messages: self.code.lowered.messages.clone(),
+        };
+        pt2c_library::describe(&self.program, &self.code.lowered.program, identity)
+            .map_err(|e| Diagnostic::error(e.to_string()))
+    }
+
+    /// The generated code as members of the archive.
+    pub fn members(&self, settings: &Settings) -> Vec<CompiledObject> {
+        let member = |(i, unit): (usize, &pt2c_native::Compiled)| CompiledObject {
+            name: format!("{}_{i}.o", settings.name),
+            bytes: unit.object.clone(),
+        };
+        self.code.units.iter().enumerate().map(member).collect()
     }
 
     /// All objects of the library, weights embedded: what a linker would get.
     pub fn objects(&self, settings: &Settings) -> Result<Vec<Vec<u8>>, Diagnostic> {
         let (spec, weights) = self.describe(settings)?;
         let objects =
-            pt2c_library::link_objects(&spec, vec![self.object.clone()], &weights, WeightsPlacement::Embedded)
+            pt2c_library::link_objects(&spec, self.members(settings), &weights, WeightsPlacement::Embedded)
                 .map_err(|e| Diagnostic::error(e.to_string()))?;
         Ok(objects.into_iter().map(|o| o.bytes).collect())
     }
+}
+
+/// The library's name of an element type.
+pub fn abi_dtype(dtype: pt2c_ir::DType) -> Result<pt2c_abi::DType, Diagnostic> {
+    use pt2c_ir::DType as D;
+    Ok(match dtype {
+        D::Bool => pt2c_abi::DType::Bool,
+        D::U8 => pt2c_abi::DType::U8,
+        D::I8 => pt2c_abi::DType::I8,
+        D::I16 => pt2c_abi::DType::I16,
+        D::U16 => pt2c_abi::DType::U16,
+        D::I32 => pt2c_abi::DType::I32,
+        D::U32 => pt2c_abi::DType::U32,
+        D::I64 => pt2c_abi::DType::I64,
+        D::U64 => pt2c_abi::DType::U64,
+        D::F8E4M3FN => pt2c_abi::DType::F8E4M3FN,
+        D::F8E5M2 => pt2c_abi::DType::F8E5M2,
+        D::F16 => pt2c_abi::DType::F16,
+        D::BF16 => pt2c_abi::DType::BF16,
+        D::F32 => pt2c_abi::DType::F32,
+        D::F64 => pt2c_abi::DType::F64,
+        D::C32 => pt2c_abi::DType::C32,
+        D::C64 => pt2c_abi::DType::C64,
+        D::C128 => pt2c_abi::DType::C128,
+    })
 }

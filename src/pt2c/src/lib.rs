@@ -2,7 +2,6 @@
 
 #![forbid(unsafe_code)]
 
-pub mod assemble;
 pub mod command;
 pub mod compile;
 pub mod leaves;

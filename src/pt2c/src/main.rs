@@ -1,1 +1,52 @@
-fn main() {}
+//! The `pt2c` command.
+
+use clap::{Parser, Subcommand};
+use pt2c::command;
+use std::process::ExitCode;
+
+/// Ahead-of-time compiler for PyTorch programs exported with torch.export.
+///
+/// Save a program in Python:
+///
+///     torch.export.save(torch.export.export(model.eval(), (example,)), "model.pt2")
+///
+/// and compile it:
+///
+///     pt2c compile model.pt2 -o out/
+///
+/// out/libmodel.a and out/model.h need nothing but libc and libm. Exit codes: 0 done, 1 the program cannot be read,
+/// compiled or run (the message says why), 2 wrong usage.
+#[derive(Parser)]
+#[command(version, verbatim_doc_comment)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Compile a program to a static library and a C header
+    Compile(command::compile::Flags),
+    /// Run a program on tensors from files
+    Run(command::run::Flags),
+    /// Show signature, dimensions, modules, operators and parameters of a program
+    Inspect(command::inspect::Flags),
+    /// Time calls of the compiled program
+    Bench(command::bench::Flags),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Compile(flags) => command::compile::run(&flags),
+        Command::Run(flags) => command::run::run(&flags),
+        Command::Inspect(flags) => command::inspect::run(&flags),
+        Command::Bench(flags) => command::bench::run(&flags),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(diagnostic) => {
+            eprintln!("{}", pt2c::render::render(&diagnostic));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -50,3 +50,8 @@ pub fn run(
     }
     Ok(program)
 }
+
+/// Names of everything that `--print-after` can show, in order.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    std::iter::once("import").chain(PHASES.iter().map(|p| p.name)).chain(std::iter::once("lower"))
+}

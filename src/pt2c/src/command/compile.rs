@@ -1,0 +1,170 @@
+//! `pt2c compile`: a .pt2 file becomes a static library and a header.
+
+use super::{Outcome, settings, show_warnings};
+use crate::compile;
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use pt2c_ir::Diagnostic;
+use pt2c_library::WeightsPlacement;
+use pt2c_native::program::Keep;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Flags of `pt2c compile`.
+#[derive(Args, Debug)]
+pub struct Flags {
+    /// The exported program (`torch.export.save`)
+    model: PathBuf,
+    /// Folder for libNAME.a, NAME.h, NAME.pc and NAMEConfig.cmake; made if it is missing
+    #[arg(short, long, default_value = "out")]
+    output: PathBuf,
+    /// Name of the library and prefix of everything it exports [default: the file's name]
+    #[arg(long)]
+    name: Option<String>,
+    /// Processor to generate code for: native (this machine), x86-64 (any), x86-64-v3 (AVX2), x86-64-v4 (AVX-512), or
+    /// LLVM's name of one (haswell, znver4, sapphirerapids …)
+    #[arg(long, default_value = "native")]
+    cpu: String,
+    /// Where the weights go: into the library, or into NAME.weights beside it, which is mapped at start
+    #[arg(long, value_enum, default_value = "embed")]
+    weights: WeightsFlag,
+    /// Also write these intermediate forms into the output folder (repeatable)
+    #[arg(long, value_enum)]
+    emit: Vec<Emit>,
+    /// Write the program after every phase into this folder
+    #[arg(long, value_name = "FOLDER")]
+    dump_phases: Option<PathBuf>,
+    /// Print the program after this phase (repeatable; `all` for every one)
+    #[arg(long, value_name = "PHASE")]
+    print_after: Vec<String>,
+    /// Print how long each phase took
+    #[arg(long)]
+    timings: bool,
+    /// No progress bar, no summary
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum WeightsFlag {
+    Embed,
+    File,
+}
+
+/// Intermediate forms behind the graph phases.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Emit {
+    /// Kernel IR
+    Kernel,
+    /// MLIR, one file a unit
+    Mlir,
+    /// Optimised LLVM IR
+    Llvm,
+    /// Assembly
+    Asm,
+}
+
+/// Text of intermediate forms goes to these places.
+struct Dumps<'a> {
+    flags: &'a Flags,
+    started: Instant,
+    timings: Vec<(&'static str, f64)>,
+}
+
+impl Dumps<'_> {
+    fn after(&mut self, phase: &'static str, text: &dyn Fn() -> String) -> Result<(), Diagnostic> {
+        self.timings.push((phase, self.started.elapsed().as_secs_f64()));
+        if self.flags.print_after.iter().any(|p| p == phase || p == "all") {
+            println!("// after {phase}\n{}", text());
+        }
+        if let Some(folder) = &self.flags.dump_phases {
+            let at = self.timings.len();
+            write(&folder.join(format!("{at:02}_{phase}.txt")), text().as_bytes())?;
+        }
+        self.started = Instant::now();
+        Ok(())
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Diagnostic> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(path, bytes))
+        .map_err(|e| Diagnostic::error(format!("cannot write {}: {e}", path.display())))
+}
+
+/// Runs the command.
+pub fn run(flags: &Flags) -> Outcome {
+    let phases: Vec<&str> = crate::pipeline::names().collect();
+    if let Some(unknown) = flags.print_after.iter().find(|p| *p != "all" && !phases.contains(&p.as_str())) {
+        return Err(Diagnostic::error(format!("there is no phase `{unknown}`"))
+            .help(format!("the phases are: {}", phases.join(", "))));
+    }
+    let keep = Keep { llvm: flags.emit.contains(&Emit::Llvm), asm: flags.emit.contains(&Emit::Asm) };
+    let settings = settings(&flags.model, flags.name.as_deref(), &flags.cpu, keep)?;
+    let begun = Instant::now();
+    let imported = compile::open(&flags.model)?;
+    show_warnings(&imported.warnings);
+    let mut dumps = Dumps { flags, started: Instant::now(), timings: Vec::new() };
+    dumps.after("import", &|| pt2c_ir::text::print(&imported.program))?;
+    let bar = if flags.quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
+    bar.set_style(
+        ProgressStyle::with_template("{msg:>14} [{bar:32}] {pos}/{len}").unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    bar.set_message("optimising");
+    let compiled = compile::compile(
+        &imported.program,
+        &settings,
+        &mut |phase, program| dumps.after(phase.name, &|| pt2c_ir::text::print(program)),
+        &|done, of| {
+            bar.set_message("generating code");
+            bar.set_length(of as u64);
+            bar.set_position(done as u64);
+        },
+    )?;
+    bar.finish_and_clear();
+    dumps.after("lower", &|| pt2c_kernel::print(&compiled.kernels))?;
+    std::fs::create_dir_all(&flags.output)
+        .map_err(|e| Diagnostic::error(format!("cannot make the folder {}: {e}", flags.output.display())))?;
+    let file = |suffix: &str| flags.output.join(format!("{}{suffix}", settings.name));
+    if flags.emit.contains(&Emit::Kernel) {
+        write(&file(".kernels.txt"), pt2c_kernel::print(&compiled.kernels).as_bytes())?;
+    }
+    for (i, (unit, code)) in compiled.code.lowered.units.iter().zip(&compiled.code.units).enumerate() {
+        if flags.emit.contains(&Emit::Mlir) {
+            write(&file(&format!(".{i}.mlir")), unit.mlir.as_bytes())?;
+        }
+        for (text, suffix) in [(&code.llvm, "ll"), (&code.asm, "s")] {
+            if let Some(text) = text {
+                write(&file(&format!(".{i}.{suffix}")), text.as_bytes())?;
+            }
+        }
+    }
+    let (spec, weights) = compiled.describe(&settings)?;
+    let placement = match flags.weights {
+        WeightsFlag::Embed => WeightsPlacement::Embedded,
+        WeightsFlag::File => WeightsPlacement::File,
+    };
+    let files = pt2c_library::write_library(&spec, compiled.members(&settings), &weights, placement, &flags.output)
+        .map_err(|e| Diagnostic::error(e.to_string()))?;
+    if flags.timings {
+        for (phase, seconds) in &dumps.timings {
+            eprintln!("{phase:>16} {:8.1} ms", seconds * 1e3);
+        }
+    }
+    if !flags.quiet {
+        let size = |p: &Path| std::fs::metadata(p).map_or(0, |m| m.len());
+        let total = size(&files.archive) + files.weights.as_deref().map_or(0, size);
+        println!(
+            "{} and {}: {} kernels for {}, {:.1} MB of which {:.1} MB weights, in {:.1} s",
+            files.archive.display(),
+            files.header.display(),
+            compiled.kernels.kernels.len(),
+            settings.target.cpu,
+            total as f64 / 1e6,
+            weights.size() as f64 / 1e6,
+            begun.elapsed().as_secs_f64()
+        );
+    }
+    Ok(())
+}
