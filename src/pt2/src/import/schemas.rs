@@ -15,8 +15,17 @@ const DUMP: &str = include_str!("../../../../tests/conformance/schemas.txt");
 /// The schema of an operator by its IR name (`aten.add.Tensor`). Operators outside `aten` are looked up in the
 /// operator table.
 pub fn schema(op: &str) -> Option<&'static Schema> {
+    aten().get(op).or_else(|| pt2c_ops::lookup(op).map(|op| &op.schema))
+}
+
+/// All overloads of an ATen operator by their IR names: of `pow`, `aten.pow.Scalar` and others.
+pub fn overloads(base: &str) -> impl Iterator<Item = (&'static str, &'static Schema)> {
+    aten().iter().filter(move |(_, schema)| schema.name == base).map(|(name, schema)| (name.as_str(), schema))
+}
+
+fn aten() -> &'static IndexMap<String, Schema> {
     static ATEN: OnceLock<IndexMap<String, Schema>> = OnceLock::new();
-    let aten = ATEN.get_or_init(|| {
+    ATEN.get_or_init(|| {
         let lines = DUMP.lines().map(|line| line.split('\t').next().unwrap_or(line));
         lines
             .filter_map(|line| {
@@ -26,8 +35,7 @@ pub fn schema(op: &str) -> Option<&'static Schema> {
                 Some((format!("aten.{}.{overload}", schema.name), schema))
             })
             .collect()
-    });
-    aten.get(op).or_else(|| pt2c_ops::lookup(op).map(|op| &op.schema))
+    })
 }
 
 /// The operator's name without namespace and overload: `aten.add_.Tensor` → `add_`. `None` outside `aten`.

@@ -6,7 +6,7 @@ use pt2c_ops::Schema;
 
 use crate::import::arguments::NamedArg;
 use crate::import::error::ImportErrorKind;
-use crate::import::schemas::{aten_base, overload, schema};
+use crate::import::schemas::{aten_base, overload, overloads, schema};
 
 /// How an operator that writes is made functional. Tensor operands are still names.
 #[derive(Clone, Debug, PartialEq)]
@@ -106,16 +106,34 @@ pub fn mutation(
             let args = vec![Arg::Ints(to.shape), value, Arg::DType(to.dtype), Arg::None, Arg::None, Arg::None];
             return Ok(Some(Mutation::Compute { target, op: "aten.full.default".to_owned(), args }));
         }
+        // The pure operator has its operands the other way round.
+        "polygamma_" => {
+            let args = args.iter().rev().cloned().collect();
+            return Ok(Some(Mutation::Compute { target, op: "aten.polygamma.default".to_owned(), args }));
+        }
+        "normal_" => {
+            let op = "aten.normal_functional.default".to_owned();
+            return Ok(Some(Mutation::Compute { target, op, args: args.to_vec() }));
+        }
         _ => {}
     }
-    let pure = pure_name(name).map(|pure| format!("aten.{pure}.{}", overload(op))).ok_or_else(|| no_pure_form(op))?;
-    match schema(&pure) {
-        // The pure form has the same arguments in the same order.
-        Some(found) if found.params.len() == signature.params.len() && !found.params.iter().any(|p| p.mutated) => {
-            Ok(Some(Mutation::Compute { target, op: pure, args: args.to_vec() }))
-        }
-        _ => Err(no_pure_form(op)),
+    let pure = pure_name(name).and_then(|base| pure_form(&base, overload(op), signature));
+    let op = pure.ok_or_else(|| no_pure_form(op))?;
+    Ok(Some(Mutation::Compute { target, op, args: args.to_vec() }))
+}
+
+/// The overload of the pure operator with the in-place one's parameters: usually of the same name, but
+/// `pow_.Scalar` is `pow.Tensor_Scalar`, because `pow.Scalar` is another operator.
+fn pure_form(base: &str, overload: &str, inplace: &Schema) -> Option<String> {
+    let fits = |pure: &Schema| {
+        pure.params.len() == inplace.params.len()
+            && pure.params.iter().zip(&inplace.params).all(|(a, b)| !a.mutated && a.ty == b.ty)
+    };
+    let same = format!("aten.{base}.{overload}");
+    if schema(&same).is_some_and(fits) {
+        return Some(same);
     }
+    overloads(base).find(|(_, schema)| fits(schema)).map(|(name, _)| name.to_owned())
 }
 
 /// `add_` → `add`, `__iand__` → `__and__`.
@@ -148,4 +166,61 @@ fn statistics(name: &str, args: &[NamedArg]) -> Option<Mutation> {
     }
     let op = "aten._native_batch_norm_legit_functional.default";
     Some(Mutation::Statistics { op, args: args.get(..8)?.to_vec(), targets, returned })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::import::schemas::overloads;
+
+    fn pure_of(op: &str) -> Option<String> {
+        let signature = schema(op).unwrap_or_else(|| panic!("{op} has a schema"));
+        pure_form(&pure_name(aten_base(op)?)?, overload(op), signature)
+    }
+
+    #[test]
+    fn pure_forms_have_the_same_parameters() {
+        for (inplace, pure) in [
+            ("aten.relu_.default", "aten.relu.default"),
+            ("aten.add_.Tensor", "aten.add.Tensor"),
+            ("aten.pow_.Scalar", "aten.pow.Tensor_Scalar"),
+            ("aten.pow_.Tensor", "aten.pow.Tensor_Tensor"),
+            ("aten.dropout_.default", "aten.dropout.default"),
+            ("aten.__iand__.Tensor", "aten.__and__.Tensor"),
+            ("aten.uniform_.default", "aten.uniform.default"),
+            ("aten.bernoulli_.float", "aten.bernoulli.p"),
+        ] {
+            assert_eq!(pure_of(inplace).as_deref(), Some(pure));
+        }
+    }
+
+    #[test]
+    fn every_inplace_operator_has_one_but_for_these() {
+        let names = include_str!("../../../../../tests/conformance/schemas.txt")
+            .lines()
+            .filter(|line| line.split('\t').nth(1).is_some_and(|tags| tags.split(',').any(|tag| tag == "inplace")));
+        let without: Vec<&str> = names
+            .filter_map(|line| line.strip_prefix("aten::")?.split(['(', '.']).next())
+            .filter(|base| overloads(base).any(|(op, _)| pure_of(op).is_none()))
+            .collect::<std::collections::BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        // `normal_` and `polygamma_` are mapped by hand; nobody exports the others, or they cannot be pure.
+        assert_eq!(
+            without,
+            [
+                "_fill_mem_eff_dropout_mask_",
+                "_sobol_engine_ff_",
+                "_sobol_engine_initialize_state_",
+                "_sobol_engine_scramble_",
+                "fill_diagonal_",
+                "normal_",
+                "polygamma_",
+                "requires_grad_",
+                "rrelu_with_noise_",
+                "set_",
+                "shallow_copy_data_",
+            ]
+        );
+    }
 }
