@@ -77,7 +77,7 @@ type Written = std::fmt::Result;
 
 impl Header<'_> {
     fn write(&self, out: &mut String) -> Written {
-        let guard = format!("{}_H", self.name.to_uppercase());
+        let guard = format!("PT2C_{}_H", self.name);
         self.overview(out)?;
         writeln!(out, "#ifndef {guard}\n#define {guard}\n\n#include <stdint.h>\n")?;
         writeln!(out, "#ifdef __cplusplus\nextern \"C\" {{\n#endif\n")?;

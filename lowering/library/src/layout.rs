@@ -375,3 +375,83 @@ pub fn dtype_code(dtype: pt2c_ir::DType) -> pt2c_abi::DType {
 pub fn dtype_from_code(code: u32) -> Option<pt2c_ir::DType> {
     pt2c_ir::DType::ALL.into_iter().find(|&dtype| dtype_code(dtype) as u32 == code)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pt2c_ir::dim::run_postfix;
+
+    /// The runtime's evaluator against the IR's definition, over programs made from a fixed pseudo-random sequence.
+    #[test]
+    fn the_runtime_evaluates_as_the_ir_defines() {
+        let names = ["s0", "s1"];
+        let spec = LibrarySpec {
+            symbols: names
+                .iter()
+                .map(|name| crate::spec::Symbol { name: (*name).into(), min: 0, max: 100, computed: false })
+                .collect(),
+            ..LibrarySpec::default()
+        };
+        let mut seed = 1u64;
+        let mut random = |below: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) % below
+        };
+        let binary = [
+            PostfixOp::Add,
+            PostfixOp::Mul,
+            PostfixOp::FloorDiv,
+            PostfixOp::Mod,
+            PostfixOp::Max,
+            PostfixOp::Min,
+            PostfixOp::Pow,
+            PostfixOp::Eq,
+            PostfixOp::Ne,
+            PostfixOp::Lt,
+            PostfixOp::Le,
+            PostfixOp::And,
+            PostfixOp::Or,
+        ];
+        let constants = [0, 1, -1, 2, 3, -7, 63, i64::MAX, i64::MIN, i64::MAX / 2];
+        let mut defined = 0;
+        for _ in 0..20_000 {
+            let mut program = Vec::new();
+            let mut depth = 0;
+            while program.len() < 25 && (depth != 1 || program.len() < 5) {
+                match random(10) {
+                    0..4 => program.push(PostfixOp::PushConst(constants[random(10) as usize])),
+                    4 => program.push(PostfixOp::PushSymbol(Name::new(names[random(2) as usize]))),
+                    5 if random(8) == 0 => program.push(PostfixOp::PushUndefined),
+                    6 if depth >= 3 => program.push(PostfixOp::Select),
+                    _ if depth >= 2 => program.push(binary[random(13) as usize].clone()),
+                    _ => continue,
+                }
+                depth = match program.last() {
+                    Some(PostfixOp::PushConst(_) | PostfixOp::PushSymbol(_) | PostfixOp::PushUndefined) => depth + 1,
+                    Some(PostfixOp::Select) => depth - 2,
+                    _ => depth - 1,
+                };
+            }
+            let values = [random(9) as i64, random(100) as i64 - 50];
+            let lookup = |name: &Name| names.iter().position(|known| *known == name.as_str()).map(|at| values[at]);
+            let expected = run_postfix(&program, &lookup);
+            defined += u32::from(expected.is_some());
+            assert_eq!(
+                pt2c_abi::evaluate(&encode(&program, &spec).unwrap(), &values),
+                expected,
+                "{program:?} {values:?}"
+            );
+        }
+        assert!(defined > 5000, "only {defined} programs had a value");
+    }
+
+    #[test]
+    fn element_types_have_equal_sizes_and_names_on_both_sides() {
+        for dtype in pt2c_ir::DType::ALL {
+            let code = dtype_code(dtype);
+            assert_eq!(code.size() as usize, dtype.size());
+            assert_eq!(pt2c_abi::DType::from_code(code as u32), Some(code));
+            assert_eq!(dtype_from_code(code as u32), Some(dtype));
+        }
+    }
+}

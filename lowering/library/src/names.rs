@@ -113,16 +113,20 @@ const RESERVED: &[&str] = &[
     "assert",
 ];
 
+/// Prefixes whose `_create`, `_destroy` and so on are functions of C libraries, and the one of the descriptor's types.
+const TAKEN: &[&str] = &["cnd", "mtx", "pt2c", "pthread", "sem", "thrd", "timer"];
+
 /// Longest identifier that is made from a name.
 const LONGEST: usize = 64;
 
-/// Whether a text can prefix the library's names: letters, digits and underscores, a letter first, no C keyword, at most
-/// 64 characters.
+/// Whether a text can prefix the library's names: letters, digits and underscores, a letter first, at most 64 characters, no C
+/// keyword, and none of the prefixes of C libraries.
 pub fn is_identifier(text: &str) -> bool {
     text.len() <= LONGEST
         && text.starts_with(|first: char| first.is_ascii_alphabetic())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
         && !RESERVED.contains(&text)
+        && !TAKEN.contains(&text)
 }
 
 /// An identifier for a PyTorch name that is not in `used` (and is added there): `batch["ids"][0]` → `batch_ids_0`. A name that

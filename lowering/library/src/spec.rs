@@ -200,7 +200,7 @@ impl<'a> Weights<'a> {
 pub enum SpecError {
     /// The prefix must be usable in C.
     #[error(
-        "\"{0}\" cannot name a library: it must be a C identifier (letters, digits, _; no digit first; at most 64 characters)"
+        "\"{0}\" cannot name a library: it must be a C identifier (letters, digits, _; a letter first; at most 64 characters) that no C library uses as a prefix"
     )]
     Name(String),
     /// No input determines the symbol.

@@ -92,11 +92,16 @@ pub fn run(command: &mut Command) -> Output {
 
 /// The object that the code generator would have made.
 pub fn code(name: &str, folder: &Path) -> Vec<CompiledObject> {
+    code_from("model.c", name, folder)
+}
+
+/// The object of the entry function in `tests/c/SOURCE`.
+pub fn code_from(source: &str, name: &str, folder: &Path) -> Vec<CompiledObject> {
     let object = folder.join(format!("{name}_code.o"));
     run(Command::new("cc")
         .args(["-c", "-O2", "-fPIC", &format!("-DMODEL={name}"), "-o"])
         .arg(&object)
-        .arg(c_file("model.c")));
+        .arg(c_file(source)));
     vec![CompiledObject { name: format!("{name}_code.o"), bytes: std::fs::read(object).unwrap() }]
 }
 
