@@ -5,9 +5,7 @@ use std::process::Command;
 
 use pt2c_ir::dim::Dim;
 use pt2c_ir::{DType, TensorData};
-use pt2c_library::{
-    Buffer, CompiledObject, Leaf, LibrarySpec, State, Symbol, Weights, WeightsPlacement, link_objects,
-};
+use pt2c_library::{Buffer, CompiledObject, Leaf, LibrarySpec, State, Symbol, Weights, WeightsPlacement, link_objects};
 use pt2c_native::library::{Instance, InstanceOptions, RunError, Value};
 
 fn floats(sizes: &[usize], values: &[f32]) -> TensorData {

@@ -2,6 +2,8 @@
 //! each one links all of LLVM.
 #![allow(unsafe_code)]
 
+#[path = "native/attention.rs"]
+mod attention;
 #[path = "native/chain.rs"]
 mod chain;
 #[path = "native/contractions.rs"]
@@ -20,7 +22,5 @@ mod loops;
 mod math;
 #[path = "native/memory.rs"]
 mod memory;
-#[path = "native/attention.rs"]
-mod attention;
 #[path = "native/support.rs"]
 mod support;

@@ -308,9 +308,7 @@ impl Attention<'_> {
         match count {
             Size::Static(n) if n % keys == 0 => Ok(()),
             Size::Static(n) => self.score_tile(b, block, first, done, (n % keys) as u32, mask),
-            Size::Dynamic(_) => {
-                for_range(b, done, count, |b, at| self.score_tile(b, block, first, at, 1, mask))
-            }
+            Size::Dynamic(_) => for_range(b, done, count, |b, at| self.score_tile(b, block, first, at, 1, mask)),
         }
     }
 

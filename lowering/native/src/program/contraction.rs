@@ -7,7 +7,9 @@ use super::Range;
 use super::packing::Packing;
 use crate::NativeError;
 use crate::builder::{Func, Val};
-use crate::contraction::{Axis, Convolution, Depthwise, Gemm, GemmB, Image, Matrix, Out, Size, Weight, tile};
+use crate::contraction::{
+    Attention, Axis, Base, Convolution, Depthwise, Gemm, GemmB, Image, Mask, MaskAt, Matrix, Out, Size, Weight, tile,
+};
 use crate::dims::Indices;
 use crate::loops::{Cx, Memory, Value, value_elem};
 use pt2c_ir::DType;
@@ -70,6 +72,22 @@ fn address_at(
     }
 }
 
+/// Writes kernel IR into the middle of an emitter's function.
+fn inside<R>(
+    b: &mut Func<'_>,
+    params: &[Memory],
+    indices: &Indices,
+    write: impl FnOnce(&mut Cx<'_>) -> Result<R, NativeError>,
+) -> Result<R, NativeError> {
+    let target = b.target;
+    let function = std::mem::replace(b, Func::new(target, ""));
+    let mut cx = Cx::new(function, params.to_vec(), indices.scope.clone());
+    cx.ix = indices.clone();
+    let result = write(&mut cx);
+    *b = cx.b;
+    result
+}
+
 /// What an epilogue needs wherever a vector is finished.
 struct Finish<'k> {
     params: Vec<Memory>,
@@ -83,13 +101,7 @@ struct Finish<'k> {
 impl Finish<'_> {
     /// Applies the epilogue to a finished vector whose place is given by the symbols.
     fn apply(&self, b: &mut Func<'_>, out: &Out, symbols: &[(&Symbol, Size)]) -> Result<(), NativeError> {
-        let target = b.target;
-        let function = std::mem::replace(b, Func::new(target, ""));
-        let mut cx = Cx::new(function, self.params.clone(), self.indices.scope.clone());
-        cx.ix = self.indices.clone();
-        let result = self.write(&mut cx, out, symbols);
-        *b = cx.b;
-        result
+        inside(b, &self.params, &self.indices, |cx| self.write(cx, out, symbols))
     }
 
     fn write(&self, cx: &mut Cx<'_>, out: &Out, symbols: &[(&Symbol, Size)]) -> Result<(), NativeError> {
@@ -319,4 +331,93 @@ pub(super) fn convolution(
     let cost = pixel_count * work.max(1);
     let packings = if c.weight_is_constant { vec![(c.w, packing)] } else { Vec::new() };
     Ok(Written { range: Range { extent: tasks, cost, multiple: 1 }, packings })
+}
+
+/// Writes an attention's tasks `begin..end`.
+pub(super) fn attention(
+    cx: &mut Cx<'_>,
+    att: &kernel::Attention,
+    begin: Val,
+    end: Val,
+) -> Result<Written, NativeError> {
+    let target = cx.b.target;
+    for (symbol, extent) in att.batch.iter().chain([&att.row, &att.position, &att.depth, &att.value_depth]) {
+        cx.ix.scope.declare_in(symbol, Dim::ZERO, extent.clone());
+    }
+    let known = |d: &Dim| {
+        d.as_int().ok_or_else(|| NativeError::Unsupported { what: format!("attention of unknown depth {d}") })
+    };
+    let (depth, value_depth) = (known(&att.depth.1)?, known(&att.value_depth.1)?);
+    let (q_strides, q_rest) = strides(&att.q.1, &[&att.row.0, &att.depth.0])?;
+    let (k_strides, k_rest) = strides(&att.k.1, &[&att.position.0, &att.depth.0])?;
+    let (v_strides, v_rest) = strides(&att.v.1, &[&att.position.0, &att.value_depth.0])?;
+    let batch = att.batch.iter().map(|(_, extent)| size(cx, extent)).collect::<Result<Vec<_>, _>>()?;
+    let (rows, positions) = (size(cx, &att.row.1)?, size(cx, &att.position.1)?);
+    let mut pairs = Vec::new();
+    for list in [&q_strides, &k_strides, &v_strides] {
+        let stride = |at: usize| list.get(at).cloned().unwrap_or(Dim::ZERO);
+        pairs.push((size(cx, &stride(0))?, size(cx, &stride(1))?));
+    }
+    let indices = cx.ix.clone();
+    let q_base = |b: &mut Func<'_>, z: &[Size]| address_at(b, &indices, &q_rest, &att.batch, z);
+    let k_base = |b: &mut Func<'_>, z: &[Size]| address_at(b, &indices, &k_rest, &att.batch, z);
+    let v_base = |b: &mut Func<'_>, z: &[Size]| address_at(b, &indices, &v_rest, &att.batch, z);
+    let [q, k, v] = [(att.q.0, &q_base as &Base<'_>), (att.k.0, &k_base), (att.v.0, &v_base)];
+    let mut strides = pairs.into_iter();
+    let mut matrix = |(param, base)| -> Result<Matrix<'_>, NativeError> {
+        let (row, col) = strides.next().unwrap_or((Size::ZERO, Size::ZERO));
+        Ok(Matrix { buffer: buffer(cx, param)?, base, row, col })
+    };
+    let double = cx.params.get(att.q.0).is_some_and(|m| m.dtype == DType::F64);
+    let accumulator = if double { DType::F64 } else { DType::F32 };
+    let emitter = Attention {
+        batch,
+        rows,
+        positions,
+        depth,
+        value_depth,
+        q: matrix(q)?,
+        k: matrix(k)?,
+        v: matrix(v)?,
+        causal: att.causal,
+        scale: att.scale,
+        accumulator: value_elem(accumulator)?,
+    };
+    let params = cx.params.clone();
+    let mut give = |b: &mut Func<'_>, at: &MaskAt<'_>| {
+        let Some(mask) = &att.mask else { return Err(NativeError::Unbound { name: "attention mask".to_string() }) };
+        inside(b, &params, &indices, |cx| {
+            for ((symbol, _), value) in att.batch.iter().zip(at.batch) {
+                let value = value.val(&mut cx.b);
+                cx.ix.bind(symbol, value);
+            }
+            let position = at.position.val(&mut cx.b);
+            cx.ix.bind(&att.position.0, position);
+            let row = at.row.val(&mut cx.b);
+            cx.enter_lanes(&att.row.0, row, at.lanes, at.exists);
+            let value = cx.expr(mask)?;
+            let value = if value.dtype == DType::Bool { value } else { cx.cast(value, accumulator)? };
+            cx.leave_lanes();
+            Ok(value.val)
+        })
+    };
+    let mask: Option<&mut Mask<'_>> = if att.mask.is_some() { Some(&mut give) } else { None };
+    let finish = Finish {
+        params: params.clone(),
+        indices: indices.clone(),
+        epilogue: &att.epilogue,
+        accumulator,
+        lane: att.value_depth.0.clone(),
+    };
+    emitter.emit(&mut cx.b, begin, end, mask, &mut |b, out| {
+        let mut symbols: Vec<(&Symbol, Size)> =
+            att.batch.iter().map(|(s, _)| s).zip(out.batch.iter().copied()).collect();
+        symbols.push((&att.row.0, out.row));
+        finish.apply(b, out, &symbols)
+    })?;
+    let task_rows = emitter.task_rows(target);
+    let tasks = att.batch.iter().fold(Dim::ONE, |t, (_, extent)| t * extent) * att.row.1.ceil_div(&Dim::int(task_rows));
+    let work = (depth + value_depth + 16) * task_rows / i64::from(target.lanes);
+    let cost = &att.position.1 * work.max(1);
+    Ok(Written { range: Range { extent: tasks, cost, multiple: 1 }, packings: Vec::new() })
 }

@@ -242,9 +242,7 @@ impl<'a> Writer<'a> {
             }
             Body::Matmul(m) => contraction::matmul(cx, &kernel.params, m, begin, end)?,
             Body::Convolution(c) => contraction::convolution(cx, &kernel.params, c, begin, end)?,
-            Body::Attention(_) => {
-                return Err(NativeError::Unsupported { what: "attention kernels".to_string() });
-            }
+            Body::Attention(a) => contraction::attention(cx, a, begin, end)?,
         };
         Ok((Some(written.range), written.packings))
     }

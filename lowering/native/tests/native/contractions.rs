@@ -5,7 +5,8 @@ use crate::support::targets;
 use pt2c_ir::dim::{Dim, Scope, Symbol};
 use pt2c_ir::{Bytes, DType};
 use pt2c_kernel::{
-    Access, BinaryOp, Body, BufferKind, Convolution, Epilogue, Expr, KernelProgram, Matmul, MatmulB, Param, Var,
+    Access, Attention, BinaryOp, Body, BufferKind, Convolution, Epilogue, Expr, KernelProgram, Matmul, MatmulB, Param,
+    Var,
 };
 
 fn param(dtype: DType, access: Access) -> Param {
@@ -184,6 +185,82 @@ fn convolutions_with_grouped_and_depthwise_weights() {
             let mut buffers = [Data::f32(&x), Data::f32(&[]), Data::f32(&bias), Data::f32(&vec![9.0; want.len()])];
             assert_eq!(runner.run(&mut buffers, &[images as i64]), Outcome::Done);
             close(&buffers[3].as_f32(), &want, 9.0 * ci as f64, &format!("{:?} {channels}/{groups}", target.isa));
+        }
+    }
+}
+
+#[test]
+fn attention_with_grouped_heads_a_mask_and_any_length() {
+    // 4 query heads share 2 key heads; the mask keeps positions whose entry is not 0; result plus a residual.
+    let (heads, d) = (4i64, 10i64);
+    let (rows, positions) = (sym("s0"), sym("s1"));
+    let key_head = sym("h").floor_div(&Dim::int(2));
+    let keep = Expr::Load { param: 3, address: sym("i") * &positions + sym("j") };
+    let place = sym("h") * (&rows * d) + sym("i") * d + sym("e");
+    let attention = Attention {
+        batch: vec![named("h", Dim::int(heads))],
+        row: named("i", rows.clone()),
+        position: named("j", positions.clone()),
+        depth: named("d", Dim::int(d)),
+        value_depth: named("e", Dim::int(d)),
+        q: (0, sym("h") * (&rows * d) + sym("i") * d + sym("d")),
+        k: (1, &key_head * (&positions * d) + sym("j") * d + sym("d")),
+        v: (2, &key_head * (&positions * d) + sym("j") * d + sym("e")),
+        mask: Some(keep),
+        causal: false,
+        scale: 0.4,
+        epilogue: Epilogue {
+            lets: vec![],
+            stores: vec![(
+                4,
+                place.clone(),
+                Expr::Binary(
+                    BinaryOp::Add,
+                    Box::new(Expr::Var(Var(0))),
+                    Box::new(Expr::Load { param: 0, address: place }),
+                ),
+            )],
+        },
+    };
+    let read = param(DType::F32, Access::Read);
+    let params =
+        vec![read.clone(), read.clone(), read, param(DType::Bool, Access::Read), param(DType::F32, Access::Write)];
+    let mut scope = Scope::new();
+    scope.declare("s0", Some(1), Some(4096));
+    scope.declare("s1", Some(1), Some(4096));
+    let program = one_kernel(params, Body::Attention(attention), scope);
+    for target in targets() {
+        let runner = Runner::new(&program, &["s0", "s1"], &target);
+        for (l, s) in [(1usize, 1usize), (7, 20), (33, 150)] {
+            let (h, d) = (heads as usize, d as usize);
+            let (q, k, v) = (noise(h * l * d, 1), noise(h / 2 * s * d, 2), noise(h / 2 * s * d, 3));
+            let keep: Vec<u8> = (0..l * s).map(|i| u8::from(i % s == 0 || i * 7 % 5 < 3)).collect();
+            let mut buffers = [
+                Data::f32(&q),
+                Data::f32(&k),
+                Data::f32(&v),
+                Data::u8(&keep).of(DType::Bool),
+                Data::f32(&vec![0.0; h * l * d]),
+            ];
+            assert_eq!(runner.run(&mut buffers, &[l as i64, s as i64]), Outcome::Done);
+            let mut want = Vec::new();
+            for (head, i) in (0..h).flat_map(|z| (0..l).map(move |i| (z, i))) {
+                let at = |m: &[f32], row: usize, e: usize| f64::from(m[(head / 2 * s + row) * d + e]);
+                let query = |e: usize| f64::from(q[(head * l + i) * d + e]);
+                let scores: Vec<f64> = (0..s)
+                    .map(|j| {
+                        let dot: f64 = (0..d).map(|e| query(e) * at(&k, j, e)).sum();
+                        if keep[i * s + j] == 1 { 0.4 * dot } else { f64::NEG_INFINITY }
+                    })
+                    .collect();
+                let top = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let sum: f64 = scores.iter().map(|x| (x - top).exp()).sum();
+                for e in 0..d {
+                    let mix: f64 = scores.iter().enumerate().map(|(j, x)| (x - top).exp() / sum * at(&v, j, e)).sum();
+                    want.push(mix + query(e));
+                }
+            }
+            close(&buffers[4].as_f32(), &want, 4.0, &format!("{:?} {l}x{s}", target.isa));
         }
     }
 }
