@@ -1,6 +1,6 @@
-//! Compiles `runtime/` with rustc: `no_std`, all crates optimised as one, position independent, for any CPU of the target's family. The
-//! static library that rustc makes holds one object with everything of ours (and compiler-builtins, which is not needed):
-//! that object is taken out, checked, and embedded into this crate.
+//! Compiles `runtime/` with rustc: `no_std`, all crates optimised as one, position independent, for any CPU of the
+//! target's family. The static library that rustc makes holds one object with everything of ours (and
+//! compiler-builtins, which is not needed): that object is taken out, checked, and embedded into this crate.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! The exported functions. `pt2c_api_X` becomes `NAME_X`, `pt2c_rt_X` becomes the hidden `NAME__rt_X` when the compiler writes a library;
-//! the generated header documents the former for callers.
+//! The exported functions. `pt2c_api_X` becomes `NAME_X`, `pt2c_rt_X` becomes the hidden `NAME__rt_X` when the
+//! compiler writes a library; the generated header documents the former for callers.
 
 use core::ffi::{c_char, c_void};
 use core::ptr;
@@ -165,7 +165,8 @@ pub unsafe extern "C" fn pt2c_rt_parallel_for(
     }
 }
 
-/// For the compiled program: reports that a check on the data failed; the first report counts. May be called from tasks.
+/// For the compiled program: reports that a check on the data failed; the first report counts. May be called from
+/// tasks.
 ///
 /// # Safety
 /// `call` is what the entry function received.

@@ -17,7 +17,8 @@ impl Context {
     /// Runs the model.
     ///
     /// # Safety
-    /// The words are the typed structs of this model's header, whose non-null pointers are valid for the sizes they state.
+    /// The words are the typed structs of this model's header, whose non-null pointers are valid for the sizes they
+    /// state.
     pub unsafe fn run(&mut self, inputs: *const i64, outputs: *mut i64) -> Result<(), Status> {
         let view = self.view;
         // SAFETY: the structs hold as many words as the descriptor says.
@@ -94,7 +95,8 @@ impl Context {
     /// The caller's structs as words.
     ///
     /// # Safety
-    /// Non-null pointers are valid for the words that the descriptor states (`outputs` may have fewer if it is not used).
+    /// Non-null pointers are valid for the words that the descriptor states (`outputs` may have fewer if it is not
+    /// used).
     unsafe fn structs<'a>(
         &mut self,
         inputs: *const i64,

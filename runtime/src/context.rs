@@ -19,7 +19,8 @@ use crate::{cpu, helgrind};
 /// never touched costs address space only).
 const MODEST_ARENA: u64 = 256 << 20;
 
-/// What the running program sees of the context: it has its own allocation because several threads use it during a call.
+/// What the running program sees of the context: it has its own allocation because several threads use it during a
+/// call.
 pub struct Call {
     /// Id of the first failure's message; negative: none.
     pub failure: AtomicI64,
@@ -49,7 +50,8 @@ pub struct Context {
 }
 
 impl Context {
-    /// Creates a context. Without memory the result is null; every other failure leaves a context that holds the message.
+    /// Creates a context. Without memory the result is null; every other failure leaves a context that holds the
+    /// message.
     ///
     /// # Safety
     /// `options` is null or points to the options of this model's header.
@@ -259,7 +261,8 @@ impl Context {
     pub fn reset(&mut self) {
         for state in self.view.states() {
             let size = state.size as usize;
-            // SAFETY: the compiler placed the states inside the state block and their initial content inside the weights.
+            // SAFETY: the compiler placed the states inside the state block and their initial content inside the
+            // weights.
             unsafe {
                 let target = self.state.start().add(state.offset as usize);
                 if state.initial == ZERO_INITIAL {

@@ -100,8 +100,8 @@ pub fn usable_cpus() -> usize {
 /// CPUs that the control group's quota amounts to, rounded up; `None` without a quota.
 fn cgroup_quota() -> Option<usize> {
     let mut buffer = [0u8; 4096];
-    // Version 2: the group's folder is in the line `0::/path` of /proc/self/cgroup, and any group above may have a quota
-    // as well. Inside a container the folder is usually the mount's root.
+    // Version 2: the group's folder is in the line `0::/path` of /proc/self/cgroup, and any group above may have a
+    // quota as well. Inside a container the folder is usually the mount's root.
     let mut best: Option<usize> = None;
     let mut consider = |quota: Option<usize>| best = [best, quota].into_iter().flatten().min();
     let mut text = [0u8; 256];

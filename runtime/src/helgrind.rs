@@ -1,5 +1,5 @@
-//! Notes to valgrind's thread checker. It knows mutexes and condition variables but not atomics, so the pool tells it what its
-//! atomics order. On a real machine each note is five instructions that do nothing.
+//! Notes to valgrind's thread checker. It knows mutexes and condition variables but not atomics, so the pool tells it
+//! what its atomics order. On a real machine each note is five instructions that do nothing.
 
 use core::ffi::c_void;
 
@@ -12,8 +12,9 @@ fn request(number: u64, a: u64, b: u64) {
     #[cfg(target_arch = "x86_64")]
     {
         let arguments: [u64; 6] = [number, a, b, 0, 0, 0];
-        // SAFETY: the rotations add up to 128 bits and restore rdi, the exchange of a register with itself does nothing. Under
-        // valgrind the sequence is a request: it reads the six words behind rax and puts a result into rdx.
+        // SAFETY: the rotations add up to 128 bits and restore rdi, the exchange of a register with itself does
+        // nothing. Under valgrind the sequence is a request: it reads the six words behind rax and puts a result into
+        // rdx.
         unsafe {
             core::arch::asm!(
                 "rol rdi, 3",

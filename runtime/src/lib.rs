@@ -1,9 +1,9 @@
 //! The runtime inside every compiled library: entry checks, arena, state, weights file, thread pool.
 //!
-//! It is `no_std`, uses libc alone and is compiled once, when the compiler is built. `pt2c-library` then puts a copy into each archive
-//! with its symbols renamed: `pt2c_api_X` becomes the public `NAME_X`, `pt2c_rt_X` the hidden `NAME__rt_X`. It reads the model from the
-//! descriptor `pt2c_rt_model` ([`pt2c_abi::Model`]), which the compiler wrote, and trusts it; everything that comes from the
-//! caller is checked.
+//! It is `no_std`, uses libc alone and is compiled once, when the compiler is built. `pt2c-library` then puts a copy
+//! into each archive with its symbols renamed: `pt2c_api_X` becomes the public `NAME_X`, `pt2c_rt_X` the hidden
+//! `NAME__rt_X`. It reads the model from the descriptor `pt2c_rt_model` ([`pt2c_abi::Model`]), which the compiler
+//! wrote, and trusts it; everything that comes from the caller is checked.
 //!
 //! | module | job |
 //! | --- | --- |
@@ -14,7 +14,8 @@
 //! | `pool` | persistent threads that divide a task |
 //! | `weights` | the mapped weights file |
 //! | `cpu` | instruction-set check, default thread count |
-//! | `view`, `message`, `libc`, `memory`, `helgrind` | slices over the descriptor, error text, declarations, allocation, notes for valgrind |
+//! | `view`, `memory`, `message` | slices over the descriptor, allocation, error text |
+//! | `libc`, `helgrind` | declarations of the C library, notes for valgrind |
 #![no_std]
 #![deny(unsafe_op_in_unsafe_fn)]
 

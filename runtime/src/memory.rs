@@ -17,7 +17,8 @@ pub struct Block {
 impl Block {
     pub const EMPTY: Block = Block { start: ptr::null_mut(), size: 0 };
 
-    /// `size` bytes at an address that is a multiple of [`pt2c_abi::ALIGNMENT`]; `None` without memory. The content is undefined.
+    /// `size` bytes at an address that is a multiple of [`pt2c_abi::ALIGNMENT`]; `None` without memory. The content is
+    /// undefined.
     pub fn new(size: u64) -> Option<Block> {
         let size = usize::try_from(size).ok()?;
         if size == 0 {

@@ -1,9 +1,10 @@
 //! Persistent threads that divide one task at a time.
 //!
-//! The caller's thread publishes a range to the slot of each worker that takes part, handles the first range itself and waits until the
-//! count of open ranges is zero. Both sides spin for a while, then sleep on a condition variable; no lock is taken
-//! unless the other side sleeps. The two flags that decide about it (work there / someone sleeps) are written and then read in
-//! opposite order by the two sides with sequentially consistent operations, so that a wake-up is never lost.
+//! The caller's thread publishes a range to the slot of each worker that takes part, handles the first range itself
+//! and waits until the count of open ranges is zero. Both sides spin for a while, then sleep on a condition variable;
+//! no lock is taken unless the other side sleeps. The two flags that decide about it (work there / someone sleeps) are
+//! written and then read in opposite order by the two sides with sequentially consistent operations, so that a wake-up
+//! is never lost.
 
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
@@ -228,7 +229,8 @@ impl Pool {
         }
     }
 
-    /// Calls `task` for ranges that cover `0..extent`, each but the last a multiple of `grain` long, and returns when all are done.
+    /// Calls `task` for ranges that cover `0..extent`, each but the last a multiple of `grain` long, and returns when
+    /// all are done.
     ///
     /// # Safety
     /// `pool` is started; `task` may be called with `args` on several threads at once.

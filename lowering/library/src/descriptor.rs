@@ -319,8 +319,8 @@ fn buffers(data: &mut Data, programs: &mut Programs<'_>, spec: &LibrarySpec) -> 
     Ok(start)
 }
 
-/// Wraps the data into an ELF object. Every global symbol is hidden: it can be linked against, but no shared library that holds
-/// this code exports it.
+/// Wraps the data into an ELF object. Every global symbol is hidden: it can be linked against, but no shared library
+/// that holds this code exports it.
 fn object(data: &Data, name: &str, place: u64) -> object::write::Result<Vec<u8>> {
     let mut object = Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
     let section = object.section_id(StandardSection::ReadOnlyDataWithRel);

@@ -1,5 +1,5 @@
-//! `NAME.h`: types and functions of one library, with the contract of every argument and dimension in comments. Compiles as C99 and
-//! as C++17.
+//! `NAME.h`: types and functions of one library, with the contract of every argument and dimension in comments.
+//! Compiles as C99 and as C++17.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -75,6 +75,21 @@ fn static_elements(shape: &[Dim]) -> Option<u64> {
 
 type Written = std::fmt::Result;
 
+/// Writes a C comment, wrapped.
+fn remark(out: &mut String, text: &str) -> Written {
+    const WIDTH: usize = 100;
+    let mut line = "/*".to_owned();
+    for word in text.split(' ') {
+        if line.len() + 1 + word.len() > WIDTH {
+            writeln!(out, "{line}")?;
+            line = " *".to_owned();
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    writeln!(out, "{line} */")
+}
+
 impl Header<'_> {
     fn write(&self, out: &mut String) -> Written {
         let guard = format!("PT2C_{}_H", self.name);
@@ -125,11 +140,14 @@ impl Header<'_> {
         }
         writeln!(
             out,
-            " *\n * Tensors are dense and row-major; their data must be aligned to the element type, and outputs must not overlap\n \
-             * inputs or each other. The code is for {cpu}; creation fails on a machine that lacks its instructions.\n \
-             * Link with -l{name} -lm -pthread.\n *",
-            cpu = comment(&self.spec.cpu),
+            " *\n * Tensors are dense and row-major; their data must be aligned to the element type, and outputs must\n \
+             * not overlap inputs or each other."
         )?;
+        if !self.spec.cpu.is_empty() {
+            let cpu = comment(&self.spec.cpu);
+            writeln!(out, " * The code is for {cpu}; creation fails on a machine that lacks its instructions.")?;
+        }
+        writeln!(out, " * Link with -l{name} -lm -pthread.\n *")?;
         writeln!(out, " * Use:")?;
         writeln!(out, " *   {name}_options options = {name}_options_default();")?;
         writeln!(out, " *   {name}_context *context;")?;
@@ -234,12 +252,12 @@ impl Header<'_> {
             writeln!(out, "  {name}_{label} = {}{comma} /* {meaning} */", *status as i32)?;
         }
         writeln!(out, "}} {name}_status;\n")?;
-        writeln!(
+        remark(
             out,
-            "/* Owns everything that changes: working memory, state, threads. One context serves one thread at a time; several contexts\n \
-             * may run on several threads at once and share code and weights. */\n\
-             typedef struct {name}_context {name}_context;\n"
-        )
+            "Owns everything that changes: working memory, state, threads. One context serves one thread at a time; \
+             several contexts may run on several threads at once and share code and weights.",
+        )?;
+        writeln!(out, "typedef struct {name}_context {name}_context;\n")
     }
 
     fn options(&self, out: &mut String) -> Written {
@@ -270,7 +288,7 @@ impl Header<'_> {
             }
             writeln!(
                 out,
-                "  }} capacity; /* greatest sizes to provide working memory for at creation; 0 = the declared maximum */"
+                "  }} capacity; /* sizes to provide working memory for at creation; 0 = the declared maximum */"
             )?;
         }
         writeln!(out, "}} {name}_options;\n")?;
@@ -356,11 +374,12 @@ impl Header<'_> {
                 writeln!(out, "#define {name}_OUTPUT_{}_ELEMENTS {count}\n", place.name)?;
             }
         }
-        writeln!(
+        remark(
             out,
-            "/* The results of a call. You provide data and capacity (in elements); the call fills shape, also when it fails because\n \
-             * a capacity is too small. */\ntypedef struct {name}_outputs {{"
+            "The results of a call. You provide data and capacity (in elements); the call fills shape, also when it \
+             fails because a capacity is too small.",
         )?;
+        writeln!(out, "typedef struct {name}_outputs {{")?;
         for (leaf, place) in self.spec.outputs.iter().zip(&self.layout.outputs) {
             let member = &place.name;
             if leaf.kind == LeafKind::Int {
@@ -405,50 +424,46 @@ impl Header<'_> {
     fn functions(&self, out: &mut String) -> Written {
         let name = self.name;
         let dynamic = self.layout.bound().next().is_some();
-        writeln!(
+        remark(
             out,
-            "/* Creates a context; options may be NULL. On failure *context is NULL (no memory) or a context that can only give its\n \
-             * message and must be destroyed. */\n\
-             {name}_status {name}_create(const {name}_options *options, {name}_context **context);\n\n\
-             /* Frees a context and ends its threads; NULL is allowed. */\n\
-             void {name}_destroy({name}_context *context);\n\n\
-             /* Why the last call on this context failed; empty after a success. Valid until the next call. */\n\
-             const char *{name}_error(const {name}_context *context);\n"
+            "Creates a context; options may be NULL. On failure *context is NULL (no memory) or a context that can \
+             only give its message and must be destroyed.",
         )?;
+        writeln!(out, "{name}_status {name}_create(const {name}_options *options, {name}_context **context);\n")?;
+        remark(out, "Frees a context and ends its threads; NULL is allowed.")?;
+        writeln!(out, "void {name}_destroy({name}_context *context);\n")?;
+        remark(out, "Why the last call on this context failed; empty after a success. Valid until the next call.")?;
+        writeln!(out, "const char *{name}_error(const {name}_context *context);\n")?;
         let allocation = match dynamic {
             false => "It allocates nothing.",
             true => {
-                "It allocates nothing unless its sizes need more working\n * memory than any call before; \
-                 capacity, reserve and no_grow in the options control that."
+                "It allocates nothing unless its sizes need more working memory than any call before; capacity, \
+                 reserve and no_grow in the options control that."
             }
         };
-        writeln!(out, "/* Runs the model. {allocation} */")?;
-        writeln!(
+        remark(out, &format!("Runs the model. {allocation}"))?;
+        let arguments = format!("{name}_context *context, const {name}_inputs *inputs, {name}_outputs *outputs");
+        writeln!(out, "{name}_status {name}_run({arguments});\n")?;
+        remark(
             out,
-            "{name}_status {name}_run({name}_context *context, const {name}_inputs *inputs, {name}_outputs *outputs);\n"
+            "Fills shape and capacity (elements to provide) of every output for the sizes in inputs; data is not looked \
+             at. A size that only the call will know is -1, the capacity then covers the worst case.",
         )?;
-        writeln!(
-            out,
-            "/* Fills shape and capacity (elements to provide) of every output for the sizes in inputs; data is not looked at. A size\n \
-             * that only the call will know is -1, the capacity then covers the worst case. */\n\
-             {name}_status {name}_output_shapes({name}_context *context, const {name}_inputs *inputs, {name}_outputs *outputs);\n"
-        )?;
-        writeln!(
-            out,
-            "/* Provides working memory for the sizes in inputs; data is not looked at. */\n\
-             {name}_status {name}_reserve({name}_context *context, const {name}_inputs *inputs);\n"
-        )
+        writeln!(out, "{name}_status {name}_output_shapes({arguments});\n")?;
+        remark(out, "Provides working memory for the sizes in inputs; data is not looked at.")?;
+        writeln!(out, "{name}_status {name}_reserve({name}_context *context, const {name}_inputs *inputs);\n")
     }
 
     fn states(&self, out: &mut String) -> Written {
         let name = self.name;
-        writeln!(
+        remark(out, "Puts every state buffer back to its content in the exported model.")?;
+        writeln!(out, "{name}_status {name}_reset({name}_context *context);\n")?;
+        remark(
             out,
-            "/* Puts every state buffer back to its content in the exported model. */\n\
-             {name}_status {name}_reset({name}_context *context);\n\n\
-             /* Address and bytes (may be NULL) of state buffer number index; NULL if there is none. The functions below are typed. */\n\
-             void *{name}_state({name}_context *context, uint64_t index, uint64_t *bytes);\n"
+            "Address and bytes (may be NULL) of state buffer number index; NULL if there is none. The functions below \
+             are typed.",
         )?;
+        writeln!(out, "void *{name}_state({name}_context *context, uint64_t index, uint64_t *bytes);\n")?;
         for (index, (state, place)) in self.spec.states.iter().zip(&self.layout.states).enumerate() {
             let c_type = c_type(state.dtype, name);
             let shape: Vec<String> = state.shape.iter().map(i64::to_string).collect();

@@ -1,5 +1,5 @@
-//! From a lowered program to the description of its library: who the caller's leaves are, what rules their sizes obey, where each
-//! buffer lives.
+//! From a lowered program to the description of its library: who the caller's leaves are, what rules their sizes obey,
+//! where each buffer lives.
 
 use pt2c_ir::dim::{Dim, Symbol as Name};
 use pt2c_ir::{Arg, Bytes, InputKind, OutputKind, Program};
@@ -27,11 +27,12 @@ pub fn symbols(program: &Program) -> Vec<Name> {
     program.scope.symbols().map(|(name, _)| name.clone()).collect()
 }
 
-/// Describes the library of a program and collects its weights: the constants of the kernel program and the initial content of the
-/// state. The entry function gets `kernels.buffers` as `values` and [`symbols`] as `symbols`.
+/// Describes the library of a program and collects its weights: the constants of the kernel program and the initial
+/// content of the state. The entry function gets `kernels.buffers` as `values` and [`symbols`] as `symbols`.
 ///
 /// # Errors
-/// If the program's interface cannot be that of a library (an output whose size only the run knows, state without content).
+/// If the program's interface cannot be that of a library (an output whose size only the run knows, state without
+/// content).
 pub fn describe(
     program: &Program,
     kernels: &KernelProgram,

@@ -1,5 +1,5 @@
-//! Everything that follows from a [`LibrarySpec`]: C names, words of the typed structs, how symbols are bound, which input a rule is
-//! about, where states lie. Header and descriptor are both written from this.
+//! Everything that follows from a [`LibrarySpec`]: C names, words of the typed structs, how symbols are bound, which
+//! input a rule is about, where states lie. Header and descriptor are both written from this.
 
 use std::collections::BTreeSet;
 
@@ -195,8 +195,8 @@ fn place_states(spec: &LibrarySpec) -> Result<(Vec<StatePlace>, u64), SpecError>
     Ok((places, end))
 }
 
-/// Finds for every symbol the input size that determines it: first sizes that are a symbol, then, as long as something is
-/// found, sizes that are linear in one symbol that is not bound yet.
+/// Finds for every symbol the input size that determines it: first sizes that are a symbol, then, as long as something
+/// is found, sizes that are linear in one symbol that is not bound yet.
 fn bind(spec: &LibrarySpec) -> Result<Vec<Bound>, SpecError> {
     let mut bindings: Vec<Bound> = Vec::new();
     let mut open: Vec<usize> = (0..spec.symbols.len()).filter(|&index| !spec.symbols[index].computed).collect();

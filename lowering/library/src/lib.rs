@@ -1,11 +1,11 @@
-//! The deliverable: `libNAME.a`, `NAME.h`, `NAME.pc` and a CMake config from a [`LibrarySpec`] (what the model's interface and
-//! memory look like) and the object file that the code generator made.
+//! The deliverable: `libNAME.a`, `NAME.h`, `NAME.pc` and a CMake config from a [`LibrarySpec`] (what the model's
+//! interface and memory look like) and the object file that the code generator made.
 //!
 //! [`describe`] makes the spec of a lowered program, [`write_library`] writes the files.
 //!
-//! The archive holds four objects: the model's code, the descriptor ([`pt2c_abi::Model`]) as read-only data, the weights
-//! (unless they go to a file of their own), and the runtime, whose symbols are renamed so that everything in the archive
-//! begins with the model's name and two models link into one program. Nothing here needs LLVM.
+//! The archive holds four objects: the model's code, the descriptor ([`pt2c_abi::Model`]) as read-only data, the
+//! weights (unless they go to a file of their own), and the runtime, whose symbols are renamed so that everything in
+//! the archive begins with the model's name and two models link into one program. Nothing here needs LLVM.
 
 mod archive;
 mod descriptor;

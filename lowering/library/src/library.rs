@@ -45,7 +45,8 @@ pub enum LibraryError {
     Spec(#[from] SpecError),
     /// The weights do not fit into an object.
     #[error(
-        "{size} bytes of weights are too many to embed (the limit is {LARGEST_EMBEDDED}); keep them in a file (--weights file)"
+        "{size} bytes of weights are too many to embed (the limit is {LARGEST_EMBEDDED}); keep them in a file \
+         (--weights file)"
     )]
     WeightsTooLarge { size: u64 },
     /// The code generator broke the promise about symbols.
@@ -63,8 +64,8 @@ pub enum LibraryError {
     Io { path: PathBuf, error: std::io::Error },
 }
 
-/// All objects of the library in archive order: the given code first, then descriptor, runtime and (if embedded) weights. Together they
-/// need only libc and libm, so they can also be linked or loaded without an archive.
+/// All objects of the library in archive order: the given code first, then descriptor, runtime and (if embedded)
+/// weights. Together they need only libc and libm, so they can also be linked or loaded without an archive.
 pub fn link_objects(
     spec: &LibrarySpec,
     code: Vec<CompiledObject>,
@@ -112,9 +113,9 @@ fn weights_name(spec: &LibrarySpec) -> String {
     format!("{}.weights", spec.name)
 }
 
-/// Writes `libNAME.a`, `NAME.h`, `NAME.pc`, `NAMEConfig.cmake` and, if asked for, `NAME.weights` into a folder that exists. `code` must
-/// define `NAME__main` ([`pt2c_abi::MainFn`]) and may call the runtime as `pt2c_rt_parallel_for` and `pt2c_rt_fail` (or as `NAME__rt_…`);
-/// everything else that it defines globally must begin with `NAME_`.
+/// Writes `libNAME.a`, `NAME.h`, `NAME.pc`, `NAMEConfig.cmake` and, if asked for, `NAME.weights` into a folder that
+/// exists. `code` must define `NAME__main` ([`pt2c_abi::MainFn`]) and may call the runtime as `pt2c_rt_parallel_for`
+/// and `pt2c_rt_fail` (or as `NAME__rt_…`); everything else that it defines globally must begin with `NAME_`.
 pub fn write_library(
     spec: &LibrarySpec,
     code: Vec<CompiledObject>,

@@ -119,8 +119,8 @@ const TAKEN: &[&str] = &["cnd", "mtx", "pt2c", "pthread", "sem", "thrd", "timer"
 /// Longest identifier that is made from a name.
 const LONGEST: usize = 64;
 
-/// Whether a text can prefix the library's names: letters, digits and underscores, a letter first, at most 64 characters, no C
-/// keyword, and none of the prefixes of C libraries.
+/// Whether a text can prefix the library's names: letters, digits and underscores, a letter first, at most 64
+/// characters, no C keyword, and none of the prefixes of C libraries.
 pub fn is_identifier(text: &str) -> bool {
     text.len() <= LONGEST
         && text.starts_with(|first: char| first.is_ascii_alphabetic())
@@ -129,8 +129,8 @@ pub fn is_identifier(text: &str) -> bool {
         && !TAKEN.contains(&text)
 }
 
-/// An identifier for a PyTorch name that is not in `used` (and is added there): `batch["ids"][0]` → `batch_ids_0`. A name that
-/// does not start with a letter gets `prefix` in front.
+/// An identifier for a PyTorch name that is not in `used` (and is added there): `batch["ids"][0]` → `batch_ids_0`. A
+/// name that does not start with a letter gets `prefix` in front.
 pub fn identifier(path: &str, prefix: &str, used: &mut BTreeSet<String>) -> String {
     let mut name = String::new();
     for c in path.chars() {
@@ -158,7 +158,8 @@ pub fn identifier(path: &str, prefix: &str, used: &mut BTreeSet<String>) -> Stri
     unique
 }
 
-/// A text for a C comment or a one-line message: no control characters, no comment delimiters, no trigraphs, no line splice.
+/// A text for a C comment or a one-line message: no control characters, no comment delimiters, no trigraphs, no line
+/// splice.
 pub fn comment(text: &str) -> String {
     let mut safe = String::new();
     for c in text.chars() {

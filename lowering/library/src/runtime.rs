@@ -19,8 +19,9 @@ pub fn object(name: &str) -> Result<Vec<u8>, LibraryError> {
     rename(OBJECT, name)
 }
 
-/// Gives an object's symbols the names of the library `name`: `pt2c_api_X` becomes `NAME_X`, `pt2c_rt_X` becomes `NAME__rt_X`; the
-/// latter and whatever else begins with `NAME__` is hidden, so that no shared library which holds this code exports it.
+/// Gives an object's symbols the names of the library `name`: `pt2c_api_X` becomes `NAME_X`, `pt2c_rt_X` becomes
+/// `NAME__rt_X`; the latter and whatever else begins with `NAME__` is hidden, so that no shared library which holds
+/// this code exports it.
 pub fn rename(object: &[u8], name: &str) -> Result<Vec<u8>, LibraryError> {
     let mut builder = Builder::read(object)?;
     let internal = format!("{name}__");

@@ -10,8 +10,8 @@ pub use pt2c_abi::LeafKind;
 /// The interface and the memory of one compiled model.
 ///
 /// The indices are those of the vectors: `Buffer::Input(i)` is `inputs[i]`; in the generated entry function
-/// (`NAME__main`, see [`pt2c_abi::MainFn`]) `values[i]` is `buffers[i]` and `symbols[i]` is `symbols[i]` of this struct. Expressions use
-/// the symbols by name.
+/// (`NAME__main`, see [`pt2c_abi::MainFn`]) `values[i]` is `buffers[i]` and `symbols[i]` is `symbols[i]` of this
+/// struct. Expressions use the symbols by name.
 #[derive(Clone, Debug, Default)]
 pub struct LibrarySpec {
     /// Prefix of every symbol, file and type: a C identifier.
@@ -20,7 +20,8 @@ pub struct LibrarySpec {
     pub description: Vec<String>,
     /// The target CPU as text (`x86-64-v4`).
     pub cpu: String,
-    /// LLVM's names of the features that the code needs; those that [`pt2c_abi::cpu`] does not know are not checked at run time.
+    /// LLVM's names of the features that the code needs; those that [`pt2c_abi::cpu`] does not know are not checked at
+    /// run time.
     pub cpu_features: Vec<String>,
     pub inputs: Vec<Leaf>,
     pub outputs: Vec<Leaf>,

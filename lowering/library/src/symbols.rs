@@ -1,5 +1,5 @@
-//! The library's promise about symbols, checked on every object before it goes into the archive: everything defined carries the
-//! model's name, everything undefined is in libc, libm or the library itself.
+//! The library's promise about symbols, checked on every object before it goes into the archive: everything defined
+//! carries the model's name, everything undefined is in libc, libm or the library itself.
 
 use object::{Object, ObjectSymbol};
 

@@ -1,5 +1,5 @@
-//! The weights as an object file or as a file of their own. Nothing is ever turned into LLVM constants, which would take minutes and
-//! gigabytes for a large model: the bytes go straight into a read-only section.
+//! The weights as an object file or as a file of their own. Nothing is ever turned into LLVM constants, which would
+//! take minutes and gigabytes for a large model: the bytes go straight into a read-only section.
 
 use std::io::{self, Write};
 
@@ -10,8 +10,8 @@ use pt2c_abi::{ABI_VERSION, ALIGNMENT};
 
 use crate::spec::Weights;
 
-/// From this size on the weights go into a "large" section, which linkers place away from code and ordinary data, so that these
-/// stay within reach of each other's 32-bit addresses.
+/// From this size on the weights go into a "large" section, which linkers place away from code and ordinary data, so
+/// that these stay within reach of each other's 32-bit addresses.
 const LARGE: u64 = 256 << 20;
 
 /// The section flag of the x86-64 ABI for data beyond the reach of 32-bit addresses.

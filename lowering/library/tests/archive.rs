@@ -1,4 +1,5 @@
-//! The files themselves: symbols, two libraries in one program, shared linking, weights placement, determinism, headers.
+//! The files themselves: symbols, two libraries in one program, shared linking, weights placement, determinism,
+//! headers.
 
 mod common;
 

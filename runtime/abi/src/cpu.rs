@@ -1,5 +1,5 @@
-//! CPU features that compiled code may need, as bits of [`crate::Model::cpu_features`]. The runtime refuses to create a context on
-//! a machine that lacks one, instead of dying of an illegal instruction later.
+//! CPU features that compiled code may need, as bits of [`crate::Model::cpu_features`]. The runtime refuses to create
+//! a context on a machine that lacks one, instead of dying of an illegal instruction later.
 
 /// Name (as LLVM spells it) and bit of every feature that the runtime knows how to look for.
 pub const FEATURES: &[(&str, u64)] = &[

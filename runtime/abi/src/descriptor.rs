@@ -1,11 +1,13 @@
-//! The model descriptor: read-only data in the compiled object that says everything a caller or the runtime has to know.
+//! The model descriptor: read-only data in the compiled object that says everything a caller or the runtime has to
+//! know.
 //!
 //! All structs are `repr(C)` with members of 4 or 8 bytes in an order that leaves no padding, so that the compiler can
 //! write them member by member. The generated header documents the same structs for C callers that drive any library
 //! without its typed functions. Strings are UTF-8 and end in a zero byte.
 //!
-//! The typed `NAME_inputs` and `NAME_outputs` structs of a header consist of 8-byte words only (pointers and `int64_t`),
-//! so the runtime reads both as arrays of words: an input tensor is `data, shape[0..rank]`, an output tensor is
+//! The typed `NAME_inputs` and `NAME_outputs` structs of a header consist of 8-byte words only (pointers and
+//! `int64_t`), so the runtime reads both as arrays of words: an input tensor is `data, shape[0..rank]`, an output
+//! tensor is
 //! `data, capacity, shape[0..rank]`, an integer leaf is one word. [`Leaf::first_word`] says where each leaf begins.
 
 use core::ffi::{c_char, c_void};

@@ -1,5 +1,5 @@
-//! XXH64 (Yann Collet's xxHash, seed 0): the content hash that ties a weights file to its library. Not cryptographic: it
-//! finds the wrong or a damaged file, not an attacker's.
+//! XXH64 (Yann Collet's xxHash, seed 0): the content hash that ties a weights file to its library. Not cryptographic:
+//! it finds the wrong or a damaged file, not an attacker's.
 
 const P1: u64 = 0x9E37_79B1_85EB_CA87;
 const P2: u64 = 0xC2B2_AE3D_27D4_EB4F;

@@ -1,8 +1,9 @@
 //! What the compiler and the runtime inside every compiled library agree on: the model descriptor (repr(C)), the
 //! postfix programs that compute sizes and check rules, the weights file's header, and the CPU feature bits.
 //!
-//! The crate is `no_std`, has no dependency and contains no `unsafe`: the runtime (`runtime/`) reads these structs from the
-//! read-only data that `pt2c-library` wrote into the object. A change of any layout or meaning raises [`ABI_VERSION`].
+//! The crate is `no_std`, has no dependency and contains no `unsafe`: the runtime (`runtime/`) reads these structs
+//! from the read-only data that `pt2c-library` wrote into the object. A change of any layout or meaning raises
+//! [`ABI_VERSION`].
 #![no_std]
 
 pub mod cpu;

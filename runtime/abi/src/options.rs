@@ -2,8 +2,9 @@
 
 use core::ffi::c_char;
 
-/// The fixed part of a header's `NAME_options`. One `int64_t` for each of [`crate::Model::bindings`] but the computed ones
-/// follows: the greatest value of that symbol that the arena shall be able to serve without growing (0 = no statement).
+/// The fixed part of a header's `NAME_options`. One `int64_t` for each of [`crate::Model::bindings`] but the computed
+/// ones follows: the greatest value of that symbol that the arena shall be able to serve without growing (0 = no
+/// statement).
 #[repr(C)]
 #[derive(Debug)]
 pub struct Options {
@@ -16,7 +17,8 @@ pub struct Options {
     /// Non-zero: read the whole weights file at creation and compare its hash.
     pub verify_weights: i32,
     pub reserved: i32,
-    /// Path of the weights file, used where the weights are not embedded; null = the default name in the current folder.
+    /// Path of the weights file, used where the weights are not embedded; null = the default name in the current
+    /// folder.
     pub weights_file: *const c_char,
 }
 

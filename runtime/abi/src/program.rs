@@ -1,9 +1,9 @@
 //! Postfix programs over 64-bit integers: the sizes, offsets and rules of a model with symbolic dimensions.
 //!
-//! A program is a sequence of words. An operation is one word, `Const` and `Symbol` are followed by one word more.
-//! The meaning is that of `pt2c_ir::dim::PostfixOp`: a value is a 64-bit integer (truth: 1 or 0) or undefined. What
-//! overflows, divides by zero or has an undefined operand is undefined, except that `And` and `Or` look at their second operand only
-//! where the first does not decide, and `Select` only at the operand that it chooses.
+//! A program is a sequence of words. An operation is one word, `Const` and `Symbol` are followed by one word more. The
+//! meaning is that of `pt2c_ir::dim::PostfixOp`: a value is a 64-bit integer (truth: 1 or 0) or undefined. What
+//! overflows, divides by zero or has an undefined operand is undefined, except that `And` and `Or` look at their
+//! second operand only where the first does not decide, and `Select` only at the operand that it chooses.
 
 /// Deepest stack that a program may need.
 pub const MAX_STACK: usize = 64;

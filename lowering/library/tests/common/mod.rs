@@ -1,4 +1,5 @@
-//! A small model with every feature of the interface, compiled from `tests/c/model.c`, and a way to run C programs with it.
+//! A small model with every feature of the interface, compiled from `tests/c/model.c`, and a way to run C programs
+//! with it.
 // Not every test file uses everything.
 #![allow(dead_code)]
 

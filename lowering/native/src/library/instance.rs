@@ -204,8 +204,8 @@ impl Instance {
                 },
             )
         };
-        // SAFETY: the function takes nothing and returns the address of the descriptor, which is read-only and loaded as
-        // long as the instance lives; the reference does not leave it.
+        // SAFETY: the function takes nothing and returns the address of the descriptor, which is read-only and loaded
+        // as long as the instance lives; the reference does not leave it.
         let model: &'static Model = unsafe { &*describe() };
         if model.magic != pt2c_abi::MODEL_MAGIC || model.abi_version != pt2c_abi::ABI_VERSION {
             return Err(RunError::Other("the library's descriptor is of another version".to_owned()));
@@ -303,7 +303,8 @@ impl Instance {
                 *word = buffer.pointer().expose_provenance() as i64;
             }
         }
-        // SAFETY: every pointer leads to memory of the size that shapes and capacities state, alive until the call is over.
+        // SAFETY: every pointer leads to memory of the size that shapes and capacities state, alive until the call is
+        // over.
         let status = unsafe { (self.api.run)(self.context, words.as_ptr(), result_words.as_mut_ptr()) };
         self.check(status)?;
         let mut outputs = Vec::new();
