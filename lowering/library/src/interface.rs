@@ -187,3 +187,105 @@ fn state(
     spec.states.push(State { path: name.to_owned(), dtype: entry.fact.dtype, shape, initial });
     Ok(spec.states.len() as u32 - 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pt2c_ir::dim::Pred;
+    use pt2c_ir::{DType, Fact, InputSpec, OutputSpec, TensorData, TensorEntry, TensorRole};
+
+    /// x: f32 [s0, 2]; a constant; n: int s1 → state += …, x changed, out: f32 [s0], 2*s0, None.
+    fn program() -> Program {
+        let mut program = Program { name: "m".into(), ..Program::default() };
+        let x = program.graph.add_input("x", Fact::new(DType::F32, vec![Dim::sym("s0"), Dim::int(2)]));
+        let input = |name: &str, kind| InputSpec { name: name.into(), kind };
+        program.signature.inputs = vec![
+            input("x", InputKind::Tensor),
+            input("flag", InputKind::Constant(Arg::Bool(true))),
+            input("n", InputKind::SymInt(Name::new("s1"))),
+        ];
+        let output = |name: &str, kind| OutputSpec { name: name.into(), kind };
+        program.signature.outputs = vec![
+            output("count", OutputKind::BufferMutation("count".into())),
+            output("x", OutputKind::InputMutation(0)),
+            output("output[0]", OutputKind::User),
+            output("output[1]", OutputKind::User),
+            output("output[2]", OutputKind::User),
+        ];
+        program.graph.outputs =
+            vec![Arg::Tensor(x), Arg::Tensor(x), Arg::Tensor(x), Arg::Int(Dim::sym("s0") * Dim::int(2)), Arg::None];
+        program.scope.declare("s0", Some(2), Some(8));
+        program.scope.declare("s1", None, None);
+        program.scope.declare("u0", Some(0), None);
+        let constraint = |pred: Pred, rule: &str| pt2c_ir::Constraint { pred, rule: rule.into() };
+        program.constraints = vec![
+            constraint(Pred::divisible(&Dim::sym("s0"), &Dim::int(2)), "L['x'].size()[0] % 2 == 0"),
+            constraint(Pred::lt(&Dim::sym("u0"), &Dim::int(5)), "u0 < 5"),
+        ];
+        let data = TensorData::dense(DType::I32, vec![2], vec![1, 0, 0, 0, 2, 0, 0, 0]).unwrap();
+        let entry = TensorEntry {
+            role: TensorRole::Buffer { persistent: true },
+            fact: Fact::of(DType::I32, &[2]),
+            data: Some(data),
+        };
+        program.tensors.insert("count".into(), entry);
+        program
+    }
+
+    fn kernels() -> KernelProgram {
+        let buffer =
+            |name: &str, kind| pt2c_kernel::Buffer { name: name.into(), dtype: DType::F32, len: Dim::sym("s0"), kind };
+        let shared = Bytes::new(vec![7u8; 12]);
+        KernelProgram {
+            buffers: vec![
+                buffer("x", BufferKind::Input(0)),
+                buffer("out", BufferKind::Output(2)),
+                buffer("t", BufferKind::Arena(Dim::int(64))),
+                buffer("count", BufferKind::State("count".into())),
+                buffer("w", BufferKind::Constant(shared.clone())),
+                buffer("w.again", BufferKind::Constant(shared)),
+            ],
+            arena_bytes: Dim::sym("s0") * Dim::int(4) + 64,
+            ..KernelProgram::default()
+        }
+    }
+
+    #[test]
+    fn leaves_keep_their_positions_and_buffers_find_them() {
+        let identity = Identity { name: "m".into(), ..Identity::default() };
+        let (spec, weights) = describe(&program(), &kernels(), identity).unwrap();
+        let leaves = |leaves: &[Leaf]| leaves.iter().map(|leaf| (leaf.path.clone(), leaf.position)).collect::<Vec<_>>();
+        assert_eq!(leaves(&spec.inputs), [("x".to_owned(), 0), ("n".to_owned(), 2)]);
+        assert_eq!(leaves(&spec.outputs), [("output[0]".to_owned(), 0), ("output[1]".to_owned(), 1)]);
+        assert!(spec.inputs[0].mutated && !spec.inputs[1].mutated);
+        let constants: Vec<_> = spec.constants.iter().map(|c| (c.output, c.position, c.value.as_str())).collect();
+        assert_eq!(constants, [(false, 1, "True"), (true, 2, "None")]);
+        let ranges: Vec<_> = spec.symbols.iter().map(|s| (s.name.as_str(), s.min, s.max, s.computed)).collect();
+        assert_eq!(
+            ranges,
+            [("s0", 2, 8, false), ("s1", i64::MIN, i64::MAX, false), ("u0", 0, i64::MAX, true)],
+            "in the order of `symbols`"
+        );
+        // The rule about u0 is left to the program.
+        assert_eq!(spec.constraints.len(), 1);
+        assert!(spec.constraints[0].text.as_ref().unwrap().contains("(L['x'].size()[0] % 2 == 0)"));
+        let [Buffer::Input(0), Buffer::Output(0), Buffer::Arena { size, .. }, Buffer::State(0), w, again] =
+            spec.buffers.as_slice()
+        else {
+            panic!("{:?}", spec.buffers);
+        };
+        assert_eq!(size.to_string(), "4*s0");
+        // The state's content came first; equal storage is stored once.
+        let expected = Buffer::Weights { offset: 64, size: 12 };
+        assert_eq!((format!("{w:?}"), format!("{again:?}")), (format!("{expected:?}"), format!("{expected:?}")));
+        assert_eq!((weights.size(), spec.states[0].initial), (76, Some(0)));
+    }
+
+    #[test]
+    fn missing_weights_are_an_error() {
+        let mut program = program();
+        program.tensors["count"].data = None;
+        let error = describe(&program, &kernels(), Identity::default()).unwrap_err();
+        assert!(error.to_string().contains("holds no weights"), "{error}");
+    }
+}
