@@ -7,11 +7,17 @@ mod attention;
 mod builder;
 mod common;
 mod conv;
+mod einsum;
+mod embedding_bag;
+mod index;
 mod linear;
 mod movement;
 mod norm;
 mod pool;
+mod rnn;
+mod scatter;
 mod softmax;
+mod sort;
 
 pub use builder::{Build, Builder, Decomposition, Val, int, int_list, tensor_list};
 
@@ -27,10 +33,16 @@ use std::sync::{Arc, OnceLock};
 const FAMILIES: &[&[(&str, Decomposition)]] = &[
     attention::TABLE,
     conv::TABLE,
+    einsum::TABLE,
+    embedding_bag::TABLE,
+    index::TABLE,
     linear::TABLE,
     norm::TABLE,
     pool::TABLE,
+    rnn::TABLE,
+    scatter::TABLE,
     softmax::TABLE,
+    sort::TABLE,
 ];
 
 /// How deep decompositions may go through other PyTorch operators: far more than any does.
