@@ -190,6 +190,9 @@ pub fn select(cond: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor, OpError> 
 pub fn map_floats(dtype: DType, operands: &[&Tensor], f: impl Fn(&[f64]) -> f64) -> Result<Tensor, OpError> {
     let shape = shape::broadcast_known(&operands.iter().map(|t| t.shape()).collect::<Vec<_>>())?;
     let operands = operands.iter().map(|t| t.broadcast_to(&shape)).collect::<Result<Vec<_>, _>>()?;
+    if operands.iter().any(|t| t.dtype().is_complex()) {
+        return Err(OpError::Unsupported("this function of complex numbers".into()));
+    }
     let mut row = vec![0.0; operands.len()];
     Ok(Tensor::from_fn(dtype, &shape, |i| {
         row.iter_mut().zip(&operands).for_each(|(to, t)| *to = t.f64(i));
@@ -216,5 +219,6 @@ fn zip<T: Copy, U>(a: &[T], b: &[T], f: impl Fn(T, T) -> U) -> Vec<U> {
 }
 
 fn no_category(name: &str, dtype: DType) -> OpError {
-    OpError::Invalid(format!("`{name}` is not defined for {dtype}"))
+    let message = format!("`{name}` is not defined for {dtype}");
+    if dtype.is_complex() { OpError::Unsupported(message) } else { OpError::Invalid(message) }
 }

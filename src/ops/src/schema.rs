@@ -200,6 +200,8 @@ fn parse_default(text: &str, ty: ParamType) -> Result<Arg<std::convert::Infallib
         (_, BaseType::DType) => match text {
             "long" => Ok(Arg::DType(pt2c_ir::DType::I64)),
             "float" => Ok(Arg::DType(pt2c_ir::DType::F32)),
+            // The number PyTorch's own dump gives for int64.
+            "4" => Ok(Arg::DType(pt2c_ir::DType::I64)),
             _ => Err(bad),
         },
         (_, BaseType::Opaque) => Ok(Arg::Opaque(text.to_string())),

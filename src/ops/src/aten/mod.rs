@@ -1,8 +1,13 @@
 //! PyTorch's operators, one file per family. Schemas are PyTorch's own text; a test compares them with a dump.
 
+mod activation;
+mod assert;
 pub mod attention;
 mod binary;
+mod compare;
 pub mod conv;
+pub mod creation;
+mod dtype;
 pub mod einsum;
 pub mod embedding_bag;
 pub mod index;
@@ -11,11 +16,16 @@ pub mod linear;
 pub mod norm;
 mod pad;
 pub mod pool;
+pub mod random;
+pub mod reduction;
 pub mod rnn;
+mod scan;
 pub mod scatter;
 mod slicing;
 pub mod softmax;
 pub mod sort;
+mod ternary;
+pub mod unary;
 mod view;
 
 use crate::OpDef;
@@ -24,9 +34,14 @@ use crate::movement::PlanFn;
 /// All ATen families, one a line.
 #[rustfmt::skip]
 pub const FAMILIES: &[&[OpDef]] = &[
+    activation::OPS,
+    assert::OPS,
     attention::OPS,
     binary::OPS,
+    compare::OPS,
     conv::OPS,
+    creation::OPS,
+    dtype::OPS,
     einsum::OPS,
     embedding_bag::OPS,
     index::OPS,
@@ -35,11 +50,16 @@ pub const FAMILIES: &[&[OpDef]] = &[
     norm::OPS,
     pad::OPS,
     pool::OPS,
+    random::OPS,
+    reduction::OPS,
     rnn::OPS,
+    scan::OPS,
     scatter::OPS,
     slicing::OPS,
     softmax::OPS,
     sort::OPS,
+    ternary::OPS,
+    unary::OPS,
     view::OPS,
 ];
 

@@ -108,7 +108,10 @@ pub const OPS: &[OpDef] = &[
     binary!("mul(Tensor a, Tensor b) -> Tensor", MUL),
     binary!("div(Tensor a, Tensor b) -> Tensor", DIV),
     binary!("div_floor(Tensor a, Tensor b) -> Tensor", DIV_FLOOR),
-    binary!("div_trunc(Tensor a, Tensor b) -> Tensor", DIV_TRUNC),
+    OpDef::new("div_trunc(Tensor a, Tensor b) -> Tensor", two_same, |c| {
+        Ok(vec![div_trunc(c.tensor("a")?, c.tensor("b")?)?])
+    })
+    .tagged(Tags::POINTWISE),
     binary!("rem_floor(Tensor a, Tensor b) -> Tensor", REM_FLOOR),
     binary!("rem_trunc(Tensor a, Tensor b) -> Tensor", REM_TRUNC),
     binary!("pow(Tensor a, Tensor b) -> Tensor", POW),
@@ -232,24 +235,38 @@ fn complex(c: &Call<'_, Tensor>) -> Result<Vec<Tensor>, OpError> {
     Ok(vec![Tensor::complexes(dtype, &shape, values)])
 }
 
+/// Division towards zero; a float quotient is first rounded to the dtype, as hardware does.
+pub(crate) fn div_trunc(a: &Tensor, b: &Tensor) -> Result<Tensor, OpError> {
+    if a.dtype().is_float() { TRUNC.apply(&DIV.apply(a, b)?) } else { DIV_TRUNC.apply(a, b) }
+}
+
 /// The next value of the operands' dtype after `a` towards `b`.
 pub(crate) fn nextafter(a: &Tensor, b: &Tensor) -> Result<Tensor, OpError> {
     let step: fn(f64, f64) -> f64 = match a.dtype() {
         DType::F64 => libm::nextafter,
         DType::F32 => |a, b| f64::from(libm::nextafterf(a as f32, b as f32)),
         DType::BF16 => |a, b| {
-            if a.is_nan() || b.is_nan() || a == b {
-                return if a == b { b } else { f64::NAN };
-            }
-            let bits = half::bf16::from_f64(a).to_bits();
-            let next = match a {
-                0.0 => 1 | if b < 0.0 { 0x8000 } else { 0 },
-                _ if (a < b) == (a > 0.0) => bits + 1,
-                _ => bits - 1,
-            };
-            half::bf16::from_bits(next).to_f64()
+            next_16(a, b, half::bf16::from_f64(a).to_bits(), |bits| half::bf16::from_bits(bits).to_f64())
+        },
+        DType::F16 => |a, b| {
+            next_16(a, b, half::f16::from_f64(a).to_bits(), |bits| half::f16::from_bits(bits).to_f64())
         },
         d => return Err(OpError::Invalid(format!("`nextafter` is not defined for {d}"))),
     };
     Binary::new("nextafter", step).apply(a, b)
+}
+
+/// The next of a 16-bit float format after `a`, whose code is `bits`.
+fn next_16(a: f64, b: f64, bits: u16, decode: fn(u16) -> f64) -> f64 {
+    if a.is_nan() || b.is_nan() {
+        f64::NAN
+    } else if a == b {
+        b
+    } else if a == 0.0 {
+        decode(1 | if b < 0.0 { 0x8000 } else { 0 })
+    } else if (a < b) == (a > 0.0) {
+        decode(bits + 1)
+    } else {
+        decode(bits - 1)
+    }
 }

@@ -18,8 +18,9 @@ mod windows;
 
 use crate::OpDef;
 
-pub(crate) use elementwise::nextafter;
-pub(crate) use reduction::{arg_extreme, prefix, reduce};
+pub(crate) use elementwise::{div_trunc, nextafter};
+pub(crate) use random::draw;
+pub(crate) use reduction::{arg_extreme, prefix, reduce, sorted};
 
 /// All primitive families.
 pub const FAMILIES: &[&[OpDef]] = &[

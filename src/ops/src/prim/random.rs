@@ -1,7 +1,7 @@
 //! Random numbers. The reference draws from a fixed stream: only dtype, shape and distribution mean anything.
 
 use crate::{Call, OpDef, OpError, Scalar, Tags, Tensor};
-use pt2c_ir::Fact;
+use pt2c_ir::{DType, Fact};
 
 /// The family.
 pub const OPS: &[OpDef] = &[OpDef::new(
@@ -34,7 +34,12 @@ fn kind(name: &str) -> Result<Draw, OpError> {
 }
 
 fn random(c: &Call<'_, Tensor>) -> Result<Vec<Tensor>, OpError> {
-    let (draw, a, b) = (kind(c.str("kind")?)?, c.float("a")?, c.float("b")?);
+    Ok(vec![draw(c.str("kind")?, c.float("a")?, c.float("b")?, c.dtype("dtype")?, &c.sizes("shape")?)?])
+}
+
+/// Draws from a distribution; always the same numbers.
+pub(crate) fn draw(name: &str, a: f64, b: f64, dtype: DType, shape: &[usize]) -> Result<Tensor, OpError> {
+    let draw = kind(name)?;
     // SplitMix64 (Steele, Lea, Flood 2014).
     let mut state = 0x5eed_u64;
     let mut uniform = || {
@@ -44,8 +49,8 @@ fn random(c: &Call<'_, Tensor>) -> Result<Vec<Tensor>, OpError> {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
     };
-    Ok(vec![Tensor::from_fn(c.dtype("dtype")?, &c.sizes("shape")?, |_| {
+    Ok(Tensor::from_fn(dtype, shape, |_| {
         let (u, v) = (uniform(), uniform());
         Scalar::Float(draw(u, v, a, b))
-    })])
+    }))
 }
