@@ -138,7 +138,11 @@ fn arg(value: &Value, ty: ParamType, tensors: &SafeTensors<'_>) -> Option<Arg<Te
 }
 
 fn number(text: &str) -> Option<Arg<Tensor>> {
-    if text.contains(['.', 'e', 'E']) { text.parse().ok().map(Arg::Float) } else { text.parse().ok().map(|i| Arg::Int(Dim::int(i))) }
+    if text.contains(['.', 'e', 'E']) {
+        text.parse().ok().map(Arg::Float)
+    } else {
+        text.parse().ok().map(|i| Arg::Int(Dim::int(i)))
+    }
 }
 
 fn list(items: Vec<Arg<Tensor>>, ty: ParamType) -> Option<Arg<Tensor>> {

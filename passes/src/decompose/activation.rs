@@ -1,6 +1,7 @@
 //! Activation functions. Those of several steps compute f16 and bf16 in f32.
 
-use super::unary::{greater, less, plus, times, wide};
+use super::common::{plus, times, wide};
+use super::unary::{greater, less};
 use super::{Builder, Decomposition, Val};
 use pt2c_ops::{Call, OpError};
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
@@ -120,7 +121,8 @@ pub const TABLE: &[(&str, Decomposition)] = &[
         b.where_(above, lowered, y)
     }),
     activation!("threshold", |b, c, x| {
-        let (limit, value) = (b.scalar_like(c.arg("threshold")?, b.dtype(x))?, b.scalar_like(c.arg("value")?, b.dtype(x))?);
+        let (limit, value) =
+            (b.scalar_like(c.arg("threshold")?, b.dtype(x))?, b.scalar_like(c.arg("value")?, b.dtype(x))?);
         let low = b.le(x, limit)?;
         b.where_(low, value, x)
     }),

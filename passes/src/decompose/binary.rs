@@ -1,6 +1,7 @@
 //! Arithmetic of two operands.
 
-use super::unary::{equals, times, wide};
+use super::common::{times, wide};
+use super::unary::equals;
 use super::{Builder, Decomposition, Val};
 use pt2c_ir::{Arg, DType};
 use pt2c_ops::{Call, OpError, to_float};
@@ -48,12 +49,12 @@ macro_rules! steps {
 
 /// The family.
 pub const TABLE: &[(&str, Decomposition)] = &[
-    ("aten.add.Tensor", |b, c| scaled(b, c, Builder::add)),
-    ("aten.add.Scalar", |b, c| scaled(b, c, Builder::add)),
-    ("aten.sub.Tensor", |b, c| scaled(b, c, Builder::sub)),
-    ("aten.sub.Scalar", |b, c| scaled(b, c, Builder::sub)),
-    ("aten.subtract.Tensor", |b, c| scaled(b, c, Builder::sub)),
-    ("aten.subtract.Scalar", |b, c| scaled(b, c, Builder::sub)),
+    ("aten.add.Tensor", |b, c| scaled(b, c, |b, x, y| b.add(x, y))),
+    ("aten.add.Scalar", |b, c| scaled(b, c, |b, x, y| b.add(x, y))),
+    ("aten.sub.Tensor", |b, c| scaled(b, c, |b, x, y| b.sub(x, y))),
+    ("aten.sub.Scalar", |b, c| scaled(b, c, |b, x, y| b.sub(x, y))),
+    ("aten.subtract.Tensor", |b, c| scaled(b, c, |b, x, y| b.sub(x, y))),
+    ("aten.subtract.Scalar", |b, c| scaled(b, c, |b, x, y| b.sub(x, y))),
     ("aten.rsub.Tensor", reversed),
     ("aten.rsub.Scalar", reversed),
     binary!("mul.Tensor", mul),
@@ -119,15 +120,15 @@ pub const TABLE: &[(&str, Decomposition)] = &[
     float!("copysign.Scalar", copysign),
     binary!("hypot.default", hypot),
     binary!("nextafter.default", nextafter),
-    steps!("logaddexp.default", |b, x, y| logaddexp(b, x, y, Builder::exp, 1.0)),
-    steps!("logaddexp2.default", |b, x, y| logaddexp(b, x, y, Builder::exp2, std::f64::consts::LOG2_E)),
-    steps!("xlogy.Tensor", |b, x, y| times_log(b, x, y, Builder::log)),
-    steps!("xlogy.Scalar_Other", |b, x, y| times_log(b, x, y, Builder::log)),
-    steps!("xlogy.Scalar_Self", |b, x, y| times_log(b, x, y, Builder::log)),
-    steps!("special_xlogy.default", |b, x, y| times_log(b, x, y, Builder::log)),
-    steps!("special_xlog1py.default", |b, x, y| times_log(b, x, y, Builder::log1p)),
-    steps!("special_xlog1py.other_scalar", |b, x, y| times_log(b, x, y, Builder::log1p)),
-    steps!("special_xlog1py.self_scalar", |b, x, y| times_log(b, x, y, Builder::log1p)),
+    steps!("logaddexp.default", |b, x, y| logaddexp(b, x, y, |b, x| b.exp(x), 1.0)),
+    steps!("logaddexp2.default", |b, x, y| logaddexp(b, x, y, |b, x| b.exp2(x), std::f64::consts::LOG2_E)),
+    steps!("xlogy.Tensor", |b, x, y| times_log(b, x, y, |b, x| b.log(x))),
+    steps!("xlogy.Scalar_Other", |b, x, y| times_log(b, x, y, |b, x| b.log(x))),
+    steps!("xlogy.Scalar_Self", |b, x, y| times_log(b, x, y, |b, x| b.log(x))),
+    steps!("special_xlogy.default", |b, x, y| times_log(b, x, y, |b, x| b.log(x))),
+    steps!("special_xlog1py.default", |b, x, y| times_log(b, x, y, |b, x| b.log1p(x))),
+    steps!("special_xlog1py.other_scalar", |b, x, y| times_log(b, x, y, |b, x| b.log1p(x))),
+    steps!("special_xlog1py.self_scalar", |b, x, y| times_log(b, x, y, |b, x| b.log1p(x))),
     ("aten.heaviside.default", |b, c| {
         let dtype = b.result_type(c, &["self", "values"])?;
         let (x, values) = (b.operand(c, "self", dtype)?, b.operand(c, "values", dtype)?);

@@ -1,6 +1,7 @@
 //! Operators that make tensors from sizes and numbers.
 
-use super::unary::{iota_along, plus, times};
+use super::common::{plus, times};
+use super::unary::iota_along;
 use super::{Builder, Decomposition, Val};
 use pt2c_ir::dim::Dim;
 use pt2c_ir::{Arg, DType, Fact};
@@ -129,8 +130,7 @@ fn evenly_spaced(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Result<Val, OpError>
 
 fn eye(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Result<Vec<Val>, OpError> {
     let fact = fact_of(b, c)?;
-    let (rows, columns) =
-        (iota_along(b, &fact.shape, 0, DType::I64)?, iota_along(b, &fact.shape, 1, DType::I64)?);
+    let (rows, columns) = (iota_along(b, &fact.shape, 0, DType::I64)?, iota_along(b, &fact.shape, 1, DType::I64)?);
     let diagonal = b.eq(rows, columns)?;
     Ok(vec![b.cast(diagonal, fact.dtype)?])
 }

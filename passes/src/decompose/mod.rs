@@ -3,10 +3,16 @@
 //! A decomposition sees only the [`Builder`], so the same code expands a graph in a straight line
 //! ([`decompose_program`]) and adds alternatives to the e-graph.
 
+mod activation;
+mod assert;
 mod attention;
+mod binary;
 mod builder;
 mod common;
+mod compare;
 mod conv;
+mod creation;
+mod dtype;
 mod einsum;
 mod embedding_bag;
 mod index;
@@ -14,10 +20,15 @@ mod linear;
 mod movement;
 mod norm;
 mod pool;
+mod random;
+mod reduction;
 mod rnn;
+mod scan;
 mod scatter;
 mod softmax;
 mod sort;
+mod ternary;
+mod unary;
 
 pub use builder::{Build, Builder, Decomposition, Val, int, int_list, tensor_list};
 
@@ -31,18 +42,29 @@ use std::sync::{Arc, OnceLock};
 /// All families, one a line; views, slices and joins follow their plans in the operator table instead.
 #[rustfmt::skip]
 const FAMILIES: &[&[(&str, Decomposition)]] = &[
+    activation::TABLE,
+    assert::TABLE,
     attention::TABLE,
+    binary::TABLE,
+    compare::TABLE,
     conv::TABLE,
+    creation::TABLE,
+    dtype::TABLE,
     einsum::TABLE,
     embedding_bag::TABLE,
     index::TABLE,
     linear::TABLE,
     norm::TABLE,
     pool::TABLE,
+    random::TABLE,
+    reduction::TABLE,
     rnn::TABLE,
+    scan::TABLE,
     scatter::TABLE,
     softmax::TABLE,
     sort::TABLE,
+    ternary::TABLE,
+    unary::TABLE,
 ];
 
 /// How deep decompositions may go through other PyTorch operators: far more than any does.

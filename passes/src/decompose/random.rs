@@ -1,7 +1,7 @@
 //! Random numbers and dropout.
 
+use super::common::times;
 use super::creation::fact_of;
-use super::unary::times;
 use super::{Builder, Decomposition, Val};
 use pt2c_ir::{Arg, DType};
 use pt2c_ops::aten::random::distribution;
@@ -91,7 +91,10 @@ fn dropout(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Result<Vec<Val>, OpError> 
 
 fn inference_only(_: &mut Builder<'_>, c: &Call<'_, Val>) -> Result<Vec<Val>, OpError> {
     if c.bool("train")? {
-        return Err(OpError::Unsupported(format!("`{}` in training mode: export the model after `.eval()`", c.op.name)));
+        return Err(OpError::Unsupported(format!(
+            "`{}` in training mode: export the model after `.eval()`",
+            c.op.name
+        )));
     }
     Ok(vec![*c.tensor("input")?])
 }

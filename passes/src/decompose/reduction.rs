@@ -1,6 +1,7 @@
 //! Reductions over dimensions. f16 and bf16 accumulate in f32.
 
-use super::unary::{magnitude, truth, wide};
+use super::common::wide;
+use super::unary::{magnitude, truth};
 use super::{Builder, Decomposition, Val};
 use pt2c_ir::dim::Dim;
 use pt2c_ir::{Arg, DType, Fact};
@@ -236,7 +237,13 @@ fn norm(b: &mut Builder<'_>, c: &Call<'_, Val>, r: &Reduced, p: f64) -> Result<V
 }
 
 /// Variance or standard deviation, and the mean if asked for, in two passes over the elements.
-fn moments(b: &mut Builder<'_>, c: &Call<'_, Val>, r: &Reduced, root: bool, with_mean: bool) -> Result<Vec<Val>, OpError> {
+fn moments(
+    b: &mut Builder<'_>,
+    c: &Call<'_, Val>,
+    r: &Reduced,
+    root: bool,
+    with_mean: bool,
+) -> Result<Vec<Val>, OpError> {
     refuse_complex(c, r)?;
     let (dtype, inner) = (r.dtype, wide(r.dtype));
     let x = b.cast(r.x, inner)?;

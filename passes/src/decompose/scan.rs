@@ -1,6 +1,7 @@
 //! Cumulative operators.
 
-use super::unary::{iota_along, wide};
+use super::common::wide;
+use super::unary::iota_along;
 use super::{Builder, Decomposition, Val};
 use pt2c_ir::DType;
 use pt2c_ops::{Call, OpError, to_sum, wrap_dim};

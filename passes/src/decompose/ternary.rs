@@ -1,6 +1,7 @@
 //! Selection, clamping and interpolation.
 
-use super::unary::{truth, wide};
+use super::common::wide;
+use super::unary::truth;
 use super::{Builder, Decomposition, Val};
 use pt2c_ir::{Arg, DType};
 use pt2c_ops::{Call, OpError};
@@ -23,8 +24,8 @@ pub const TABLE: &[(&str, Decomposition)] = &[
     ("aten.clamp_max.Tensor", |b, c| clamp(b, c, &["self", "max"])),
     ("aten.lerp.Scalar", lerp),
     ("aten.lerp.Tensor", lerp),
-    ("aten.addcmul.default", |b, c| fused(b, c, Builder::mul)),
-    ("aten.addcdiv.default", |b, c| fused(b, c, Builder::div)),
+    ("aten.addcmul.default", |b, c| fused(b, c, |b, x, y| b.mul(x, y))),
+    ("aten.addcdiv.default", |b, c| fused(b, c, |b, x, y| b.div(x, y))),
 ];
 
 fn choose(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Result<Vec<Val>, OpError> {

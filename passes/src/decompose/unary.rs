@@ -1,5 +1,6 @@
 //! Functions of one operand.
 
+use super::common::{plus, times, wide};
 use super::{Builder, Decomposition, Val};
 use pt2c_ir::dim::Dim;
 use pt2c_ir::{Arg, DType};
@@ -158,8 +159,8 @@ pub const TABLE: &[(&str, Decomposition)] = &[
         let y = b.erfinv(y)?;
         times(b, y, SQRT_2)
     }),
-    ("aten.isnan.default", |b, c| float_property(b, c, Builder::is_nan)),
-    ("aten.isinf.default", |b, c| float_property(b, c, Builder::is_inf)),
+    ("aten.isnan.default", |b, c| float_property(b, c, |b, x| b.is_nan(x))),
+    ("aten.isinf.default", |b, c| float_property(b, c, |b, x| b.is_inf(x))),
     ("aten.isposinf.default", |b, c| float_property(b, c, |b, x| equals(b, x, f64::INFINITY))),
     ("aten.isneginf.default", |b, c| float_property(b, c, |b, x| equals(b, x, f64::NEG_INFINITY))),
     ("aten.isfinite.default", |b, c| {
@@ -178,7 +179,7 @@ pub const TABLE: &[(&str, Decomposition)] = &[
             let zero = b.constant(0.0, b.dtype(x))?;
             return Ok(vec![b.lt(x, zero)?]);
         }
-        float_property(b, c, Builder::signbit)
+        float_property(b, c, |b, x| b.signbit(x))
     }),
     ("aten.logical_not.default", |b, c| {
         let truth = truth(b, *c.tensor("self")?)?;
@@ -206,11 +207,6 @@ fn real(b: &Builder<'_>, x: Val) -> Result<DType, OpError> {
     }
 }
 
-/// The dtype that functions made of several primitives compute in, so that f16 and bf16 round once.
-pub(super) fn wide(dtype: DType) -> DType {
-    if dtype.is_float() && dtype.size() < 4 { DType::F32 } else { dtype }
-}
-
 /// Whether an element is not zero.
 pub(super) fn truth(b: &mut Builder<'_>, x: Val) -> Result<Val, OpError> {
     let dtype = b.dtype(x);
@@ -219,18 +215,6 @@ pub(super) fn truth(b: &mut Builder<'_>, x: Val) -> Result<Val, OpError> {
     }
     let zero = b.constant(0.0, dtype)?;
     b.ne(x, zero)
-}
-
-/// `x·k`.
-pub(super) fn times(b: &mut Builder<'_>, x: Val, k: f64) -> Result<Val, OpError> {
-    let k = b.constant(k, b.dtype(x))?;
-    b.mul(x, k)
-}
-
-/// `x + k`.
-pub(super) fn plus(b: &mut Builder<'_>, x: Val, k: f64) -> Result<Val, OpError> {
-    let k = b.constant(k, b.dtype(x))?;
-    b.add(x, k)
 }
 
 /// `x = k`.
@@ -453,7 +437,11 @@ fn nan_to_num(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Result<Vec<Val>, OpErro
     let x = *c.tensor("self")?;
     let dtype = b.dtype(x);
     if !dtype.is_float() {
-        return if dtype.is_complex() { Err(real(b, x).err().unwrap_or(OpError::invalid("complex"))) } else { Ok(vec![x]) };
+        return if dtype.is_complex() {
+            Err(real(b, x).err().unwrap_or(OpError::invalid("complex")))
+        } else {
+            Ok(vec![x])
+        };
     }
     let limits = [
         (f64::INFINITY, c.opt_float("posinf")?.unwrap_or(largest(dtype))),

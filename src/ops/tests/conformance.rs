@@ -44,7 +44,11 @@ fn evaluation_agrees_with_pytorch_and_inference_with_evaluation() {
     let report: Vec<String> = failures
         .iter()
         .map(|(op, all)| {
-            format!("{op}: {} failed\n    {}", all.len(), all.iter().take(3).cloned().collect::<Vec<_>>().join("\n    "))
+            format!(
+                "{op}: {} failed\n    {}",
+                all.len(),
+                all.iter().take(3).cloned().collect::<Vec<_>>().join("\n    ")
+            )
         })
         .collect();
     assert!(run > 1000, "the samples were not found");

@@ -22,7 +22,9 @@ pub const OPS: &[OpDef] = &[
     check!("_assert_async(Tensor self) -> ()", None),
     check!("_assert_async.msg(Tensor self, str assert_msg) -> ()", Some("assert_msg")),
     check!("_assert_scalar(Scalar self, str assert_msg) -> ()", Some("assert_msg")),
-    checked!("_assert_tensor_metadata(Tensor a, SymInt[]? size=None, SymInt[]? stride=None, ScalarType? dtype=None, *, Device? device=None, Layout? layout=None) -> ()"),
+    checked!(
+        "_assert_tensor_metadata(Tensor a, SymInt[]? size=None, SymInt[]? stride=None, ScalarType? dtype=None, *, Device? device=None, Layout? layout=None) -> ()"
+    ),
     checked!("sym_constrain_range(Scalar size, *, int? min=None, int? max=None) -> ()"),
     checked!("sym_constrain_range_for_size(Scalar size, *, int? min=None, int? max=None) -> ()"),
 ];

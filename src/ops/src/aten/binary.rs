@@ -172,10 +172,14 @@ pub const OPS: &[OpDef] = &[
     binary!("heaviside(Tensor self, Tensor values) -> Tensor", "self", "values", HEAVISIDE),
     binary!("gcd(Tensor self, Tensor other) -> Tensor", GCD),
     binary!("lcm(Tensor self, Tensor other) -> Tensor", LCM),
-    OpDef::new("nextafter(Tensor self, Tensor other) -> Tensor", |c| infer(c, ["self", "other"], same), |c| {
-        let dtype = c.result_type(&["self", "other"])?;
-        Ok(vec![nextafter(&c.operand("self", dtype)?, &c.operand("other", dtype)?)?])
-    })
+    OpDef::new(
+        "nextafter(Tensor self, Tensor other) -> Tensor",
+        |c| infer(c, ["self", "other"], same),
+        |c| {
+            let dtype = c.result_type(&["self", "other"])?;
+            Ok(vec![nextafter(&c.operand("self", dtype)?, &c.operand("other", dtype)?)?])
+        },
+    )
     .tagged(Tags::POINTWISE),
 ];
 
@@ -192,12 +196,7 @@ fn infer(c: &Call<'_, Fact>, names: [&str; 2], rule: fn(DType) -> DType) -> Resu
     Ok(vec![Fact::new(rule(c.result_type(&names)?), c.broadcast(&names)?)])
 }
 
-fn apply(
-    c: &Call<'_, Tensor>,
-    names: [&str; 2],
-    rule: fn(DType) -> DType,
-    f: &Binary,
-) -> Result<Vec<Tensor>, OpError> {
+fn apply(c: &Call<'_, Tensor>, names: [&str; 2], rule: fn(DType) -> DType, f: &Binary) -> Result<Vec<Tensor>, OpError> {
     let dtype = rule(c.result_type(&names)?);
     let [a, b] = names.map(|n| c.operand(n, dtype));
     Ok(vec![f.apply(&a?, &b?)?])

@@ -7,68 +7,218 @@ use pt2c_ir::{Arg, DType, Fact};
 /// One number everywhere. How dtype and shape are found, and which number.
 macro_rules! filled {
     ($schema:literal, $infer:expr, $number:expr) => {
-        OpDef::new($schema, |c| Ok(vec![$infer(c)?]), |c| {
-            let number: fn(&Call<'_, Tensor>) -> Result<Scalar, OpError> = $number;
-            full(c, number(c)?)
-        })
+        OpDef::new(
+            $schema,
+            |c| Ok(vec![$infer(c)?]),
+            |c| {
+                let number: fn(&Call<'_, Tensor>) -> Result<Scalar, OpError> = $number;
+                full(c, number(c)?)
+            },
+        )
     };
 }
 
 /// Operators given by inference of one fact and evaluation of one tensor of it.
 macro_rules! made {
     ($schema:literal, $infer:expr, $eval:expr) => {
-        OpDef::new($schema, |c| Ok(vec![$infer(c)?]), |c| {
-            let fact = inferred(c)?;
-            let shape = crate::shape::known(&fact.shape)?;
-            let eval: fn(&Call<'_, Tensor>, DType, &[usize]) -> Result<Tensor, OpError> = $eval;
-            Ok(vec![eval(c, fact.dtype, &shape)?])
-        })
+        OpDef::new(
+            $schema,
+            |c| Ok(vec![$infer(c)?]),
+            |c| {
+                let fact = inferred(c)?;
+                let shape = crate::shape::known(&fact.shape)?;
+                let eval: fn(&Call<'_, Tensor>, DType, &[usize]) -> Result<Tensor, OpError> = $eval;
+                Ok(vec![eval(c, fact.dtype, &shape)?])
+            },
+        )
     };
 }
 
 /// The family.
 pub const OPS: &[OpDef] = &[
-    filled!("zeros(SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", sized, zero),
-    filled!("_efficientzerotensor(SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", sized, zero),
-    filled!("ones(SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", sized, one),
-    filled!("full(SymInt[] size, Scalar fill_value, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", sized, |c| c.number("fill_value")),
-    filled!("empty.memory_format(SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor", sized, zero),
-    filled!("empty_permuted(SymInt[] size, int[] physical_layout, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", sized, zero),
-    filled!("empty_strided(SymInt[] size, SymInt[] stride, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", sized, zero),
-    filled!("scalar_tensor(Scalar s, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", |c: &Call<'_, Fact>| Ok::<Fact, OpError>(Fact::new(c.opt_dtype("dtype")?.unwrap_or(DType::F32), [])), |c| c.number("s")),
-    filled!("new_zeros(Tensor self, SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", sized, zero),
-    filled!("new_ones(Tensor self, SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", sized, one),
-    filled!("new_full(Tensor self, SymInt[] size, Scalar fill_value, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", sized, |c| c.number("fill_value")),
-    filled!("new_empty(Tensor self, SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", sized, zero),
-    filled!("new_empty_strided(Tensor self, SymInt[] size, SymInt[] stride, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", sized, zero),
-    filled!("zeros_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor", like, zero),
-    filled!("ones_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor", like, one),
-    filled!("full_like(Tensor self, Scalar fill_value, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor", like, |c| c.number("fill_value")),
-    filled!("empty_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor", like, zero),
+    filled!(
+        "zeros(SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+        sized,
+        zero
+    ),
+    filled!(
+        "_efficientzerotensor(SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+        sized,
+        zero
+    ),
+    filled!(
+        "ones(SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+        sized,
+        one
+    ),
+    filled!(
+        "full(SymInt[] size, Scalar fill_value, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+        sized,
+        |c| c.number("fill_value")
+    ),
+    filled!(
+        "empty.memory_format(SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor",
+        sized,
+        zero
+    ),
+    filled!(
+        "empty_permuted(SymInt[] size, int[] physical_layout, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+        sized,
+        zero
+    ),
+    filled!(
+        "empty_strided(SymInt[] size, SymInt[] stride, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+        sized,
+        zero
+    ),
+    filled!(
+        "scalar_tensor(Scalar s, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+        |c: &Call<'_, Fact>| Ok::<Fact, OpError>(Fact::new(c.opt_dtype("dtype")?.unwrap_or(DType::F32), [])),
+        |c| c.number("s")
+    ),
+    filled!(
+        "new_zeros(Tensor self, SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+        sized,
+        zero
+    ),
+    filled!(
+        "new_ones(Tensor self, SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+        sized,
+        one
+    ),
+    filled!(
+        "new_full(Tensor self, SymInt[] size, Scalar fill_value, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+        sized,
+        |c| c.number("fill_value")
+    ),
+    filled!(
+        "new_empty(Tensor self, SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+        sized,
+        zero
+    ),
+    filled!(
+        "new_empty_strided(Tensor self, SymInt[] size, SymInt[] stride, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+        sized,
+        zero
+    ),
+    filled!(
+        "zeros_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor",
+        like,
+        zero
+    ),
+    filled!(
+        "ones_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor",
+        like,
+        one
+    ),
+    filled!(
+        "full_like(Tensor self, Scalar fill_value, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor",
+        like,
+        |c| c.number("fill_value")
+    ),
+    filled!(
+        "empty_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor",
+        like,
+        zero
+    ),
     filled!("zero(Tensor self) -> Tensor", like, zero),
     filled!("fill.Scalar(Tensor self, Scalar value) -> Tensor", like, |c| c.number("value")),
-    made!("fill.Tensor(Tensor self, Tensor value) -> Tensor", like, |c, dtype, shape| c.operand("value", dtype)?.broadcast_to(shape)),
-    made!("copy(Tensor self, Tensor src, bool non_blocking=False) -> Tensor", like, |c, dtype, shape| c.operand("src", dtype)?.broadcast_to(shape)),
-    made!("arange(Scalar end, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", range, arange),
-    made!("arange.start(Scalar start, Scalar end, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", range, arange),
-    made!("arange.start_step(Scalar start, Scalar end, Scalar step=1, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", range, arange),
-    made!("linspace(Scalar start, Scalar end, int steps, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", steps, |c, dtype, shape| spaced(c, dtype, shape, |x| x)),
-    made!("logspace(Scalar start, Scalar end, int steps, float base=10., *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", steps, |c, dtype, shape| {
-        let base = c.float("base")?;
-        spaced(c, dtype, shape, |x| base.powf(x))
-    }),
-    made!("eye(SymInt n, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", square, eye),
-    made!("eye.m(SymInt n, SymInt m, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", square, eye),
-    made!("tril(Tensor self, SymInt diagonal=0) -> Tensor", like, |c, dtype, shape| triangle(c, dtype, shape, |below, k| below <= k)),
-    made!("triu(Tensor self, SymInt diagonal=0) -> Tensor", like, |c, dtype, shape| triangle(c, dtype, shape, |below, k| below >= k)),
-    made!("tril_indices(int row, int col, int offset=0, *, ScalarType? dtype=4, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", |c| infer_indices(c, true), |c, dtype, _| indices(c, dtype, true)),
-    made!("triu_indices(int row, int col, int offset=0, *, ScalarType? dtype=4, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", |c| infer_indices(c, false), |c, dtype, _| indices(c, dtype, false)),
-    made!("hann_window(int window_length, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", window, cosine),
-    made!("hann_window.periodic(int window_length, bool periodic, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", window, cosine),
-    made!("hamming_window(int window_length, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", window, cosine),
-    made!("hamming_window.periodic(int window_length, bool periodic, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", window, cosine),
-    made!("blackman_window(int window_length, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", window, cosine),
-    made!("blackman_window.periodic(int window_length, bool periodic, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", window, cosine),
+    made!("fill.Tensor(Tensor self, Tensor value) -> Tensor", like, |c, dtype, shape| c
+        .operand("value", dtype)?
+        .broadcast_to(shape)),
+    made!("copy(Tensor self, Tensor src, bool non_blocking=False) -> Tensor", like, |c, dtype, shape| c
+        .operand("src", dtype)?
+        .broadcast_to(shape)),
+    made!(
+        "arange(Scalar end, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+        range,
+        arange
+    ),
+    made!(
+        "arange.start(Scalar start, Scalar end, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+        range,
+        arange
+    ),
+    made!(
+        "arange.start_step(Scalar start, Scalar end, Scalar step=1, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+        range,
+        arange
+    ),
+    made!(
+        "linspace(Scalar start, Scalar end, int steps, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+        steps,
+        |c, dtype, shape| spaced(c, dtype, shape, |x| x)
+    ),
+    made!(
+        "logspace(Scalar start, Scalar end, int steps, float base=10., *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+        steps,
+        |c, dtype, shape| {
+            let base = c.float("base")?;
+            spaced(c, dtype, shape, |x| base.powf(x))
+        }
+    ),
+    made!(
+        "eye(SymInt n, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+        square,
+        eye
+    ),
+    made!(
+        "eye.m(SymInt n, SymInt m, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+        square,
+        eye
+    ),
+    made!("tril(Tensor self, SymInt diagonal=0) -> Tensor", like, |c, dtype, shape| triangle(
+        c,
+        dtype,
+        shape,
+        |below, k| below <= k
+    )),
+    made!("triu(Tensor self, SymInt diagonal=0) -> Tensor", like, |c, dtype, shape| triangle(
+        c,
+        dtype,
+        shape,
+        |below, k| below >= k
+    )),
+    made!(
+        "tril_indices(int row, int col, int offset=0, *, ScalarType? dtype=4, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+        |c| infer_indices(c, true),
+        |c, dtype, _| indices(c, dtype, true)
+    ),
+    made!(
+        "triu_indices(int row, int col, int offset=0, *, ScalarType? dtype=4, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+        |c| infer_indices(c, false),
+        |c, dtype, _| indices(c, dtype, false)
+    ),
+    made!(
+        "hann_window(int window_length, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+        window,
+        cosine
+    ),
+    made!(
+        "hann_window.periodic(int window_length, bool periodic, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+        window,
+        cosine
+    ),
+    made!(
+        "hamming_window(int window_length, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+        window,
+        cosine
+    ),
+    made!(
+        "hamming_window.periodic(int window_length, bool periodic, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+        window,
+        cosine
+    ),
+    made!(
+        "blackman_window(int window_length, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+        window,
+        cosine
+    ),
+    made!(
+        "blackman_window.periodic(int window_length, bool periodic, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+        window,
+        cosine
+    ),
 ];
 
 fn zero(_: &Call<'_, Tensor>) -> Result<Scalar, OpError> {
@@ -134,14 +284,21 @@ fn range(c: &Call<'_, Fact>) -> Result<Fact, OpError> {
     let bad = || OpError::invalid("`arange` needs a step that leads from its start to its end");
     let size = match (&start, &end, &step) {
         (Arg::Int(a), Arg::Int(b), Arg::Int(s)) => {
-            let (span, s) = if c.scope.prove_lt(s, &Dim::ZERO).is_yes() { (a - b, &Dim::ZERO - s) } else { (b - a, s.clone()) };
+            let (span, s) =
+                if c.scope.prove_lt(s, &Dim::ZERO).is_yes() { (a - b, &Dim::ZERO - s) } else { (b - a, s.clone()) };
             if s.is_zero() || c.scope.prove_lt(&span, &Dim::ZERO).is_yes() {
                 return Err(bad());
             }
             span.ceil_div(&s)
         }
         _ => {
-            let value = |a: &Arg<Fact>| a.as_float().ok_or_else(|| OpError::Unsupported("`arange` of symbolic sizes with a fractional bound: make all bounds integers".into()));
+            let value = |a: &Arg<Fact>| {
+                a.as_float().ok_or_else(|| {
+                    OpError::Unsupported(
+                        "`arange` of symbolic sizes with a fractional bound: make all bounds integers".into(),
+                    )
+                })
+            };
             let size = ((value(&end)? - value(&start)?) / value(&step)?).ceil();
             if !(0.0..1e15).contains(&size) {
                 return Err(bad());
@@ -193,7 +350,12 @@ fn eye(_: &Call<'_, Tensor>, dtype: DType, shape: &[usize]) -> Result<Tensor, Op
     Ok(Tensor::from_fn(dtype, shape, |i| Scalar::Bool(i / m == i % m)))
 }
 
-fn triangle(c: &Call<'_, Tensor>, dtype: DType, shape: &[usize], keep: fn(i64, i64) -> bool) -> Result<Tensor, OpError> {
+fn triangle(
+    c: &Call<'_, Tensor>,
+    dtype: DType,
+    shape: &[usize],
+    keep: fn(i64, i64) -> bool,
+) -> Result<Tensor, OpError> {
     let (x, k) = (c.tensor("self")?, c.int("diagonal")?);
     let [.., rows, columns] = shape else {
         return Err(OpError::invalid("a triangle needs a matrix"));

@@ -72,11 +72,21 @@ macro_rules! part {
 
 /// The family.
 pub const OPS: &[OpDef] = &[
-    to_dtype!("to.dtype(Tensor(a) self, ScalarType dtype, bool non_blocking=False, bool copy=False, MemoryFormat? memory_format=None) -> Tensor(a)"),
-    to_dtype!("to.device(Tensor(a) self, Device device, ScalarType dtype, bool non_blocking=False, bool copy=False, MemoryFormat? memory_format=None) -> Tensor(a)"),
-    to_dtype!("to.dtype_layout(Tensor(a) self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, bool non_blocking=False, bool copy=False, MemoryFormat? memory_format=None) -> Tensor(a)"),
-    to_dtype!("_to_copy(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, bool non_blocking=False, MemoryFormat? memory_format=None) -> Tensor"),
-    to_other!("to.other(Tensor(a) self, Tensor other, bool non_blocking=False, bool copy=False, MemoryFormat? memory_format=None) -> Tensor(a)"),
+    to_dtype!(
+        "to.dtype(Tensor(a) self, ScalarType dtype, bool non_blocking=False, bool copy=False, MemoryFormat? memory_format=None) -> Tensor(a)"
+    ),
+    to_dtype!(
+        "to.device(Tensor(a) self, Device device, ScalarType dtype, bool non_blocking=False, bool copy=False, MemoryFormat? memory_format=None) -> Tensor(a)"
+    ),
+    to_dtype!(
+        "to.dtype_layout(Tensor(a) self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, bool non_blocking=False, bool copy=False, MemoryFormat? memory_format=None) -> Tensor(a)"
+    ),
+    to_dtype!(
+        "_to_copy(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, bool non_blocking=False, MemoryFormat? memory_format=None) -> Tensor"
+    ),
+    to_other!(
+        "to.other(Tensor(a) self, Tensor other, bool non_blocking=False, bool copy=False, MemoryFormat? memory_format=None) -> Tensor(a)"
+    ),
     to_other!("type_as(Tensor self, Tensor other) -> Tensor"),
     identity!("alias(Tensor(a) self) -> Tensor(a)").tagged(Tags::VIEW),
     identity!("detach(Tensor(a) self) -> Tensor(a)").tagged(Tags::VIEW),
@@ -94,13 +104,17 @@ pub const OPS: &[OpDef] = &[
     OpDef::new("view_as_real_copy(Tensor self) -> Tensor", infer_as_real, as_real),
     OpDef::new("view_as_complex(Tensor(a) self) -> Tensor(a)", infer_as_complex, as_complex).tagged(Tags::VIEW),
     OpDef::new("view_as_complex_copy(Tensor self) -> Tensor", infer_as_complex, as_complex),
-    OpDef::new("complex(Tensor real, Tensor imag) -> Tensor", |c| infer_pair(c, ["real", "imag"]), |c| {
-        pair(c, ["real", "imag"], Complex64::new)
-    })
+    OpDef::new(
+        "complex(Tensor real, Tensor imag) -> Tensor",
+        |c| infer_pair(c, ["real", "imag"]),
+        |c| pair(c, ["real", "imag"], Complex64::new),
+    )
     .tagged(Tags::POINTWISE),
-    OpDef::new("polar(Tensor abs, Tensor angle) -> Tensor", |c| infer_pair(c, ["abs", "angle"]), |c| {
-        pair(c, ["abs", "angle"], Complex64::from_polar)
-    })
+    OpDef::new(
+        "polar(Tensor abs, Tensor angle) -> Tensor",
+        |c| infer_pair(c, ["abs", "angle"]),
+        |c| pair(c, ["abs", "angle"], Complex64::from_polar),
+    )
     .tagged(Tags::POINTWISE),
 ];
 

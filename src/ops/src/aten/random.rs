@@ -16,11 +16,15 @@ pub struct Draw {
 
 macro_rules! drawn {
     ($schema:literal) => {
-        OpDef::new($schema, |c| Ok(vec![fact(c)?]), |c| {
-            let fact = inferred(c)?;
-            let d = distribution(c)?;
-            Ok(vec![draw(d.kind, d.a, d.b, fact.dtype, &crate::shape::known(&fact.shape)?)?])
-        })
+        OpDef::new(
+            $schema,
+            |c| Ok(vec![fact(c)?]),
+            |c| {
+                let fact = inferred(c)?;
+                let d = distribution(c)?;
+                Ok(vec![draw(d.kind, d.a, d.b, fact.dtype, &crate::shape::known(&fact.shape)?)?])
+            },
+        )
         .tagged(Tags::RANDOM)
     };
 }
@@ -154,9 +158,10 @@ fn inferred(c: &Call<'_, Tensor>) -> Result<Fact, OpError> {
 pub fn distribution<T>(c: &Call<'_, T>) -> Result<Draw, OpError> {
     let name = c.op.schema.name.as_str();
     let bound = |n: &str| {
-        c.dim(n)?.as_int().map(|i| i as f64).ok_or_else(|| {
-            OpError::Unsupported(format!("`{}` with a symbolic bound: use a constant one", c.op.name))
-        })
+        c.dim(n)?
+            .as_int()
+            .map(|i| i as f64)
+            .ok_or_else(|| OpError::Unsupported(format!("`{}` with a symbolic bound: use a constant one", c.op.name)))
     };
     Ok(match name {
         "rand" | "rand_like" => Draw { kind: "uniform", a: 0.0, b: 1.0 },

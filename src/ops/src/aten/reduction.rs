@@ -10,12 +10,16 @@ use pt2c_ir::{Arg, DType, Fact};
 /// dimensions.
 macro_rules! reduction {
     ($schema:literal, $rule:expr, $eval:expr) => {
-        OpDef::new($schema, |c| infer(c, &[$rule]), |c| {
-            let eval: Eval = $eval;
-            let (x, dims, keepdim) = parts(c)?;
-            let dtype = dtype_of(c, x.dtype(), $rule)?;
-            Ok(vec![keep(&eval(c, x, &dims, dtype)?, x.shape(), &dims, keepdim)?])
-        })
+        OpDef::new(
+            $schema,
+            |c| infer(c, &[$rule]),
+            |c| {
+                let eval: Eval = $eval;
+                let (x, dims, keepdim) = parts(c)?;
+                let dtype = dtype_of(c, x.dtype(), $rule)?;
+                Ok(vec![keep(&eval(c, x, &dims, dtype)?, x.shape(), &dims, keepdim)?])
+            },
+        )
         .tagged(Tags::REDUCTION)
     };
 }
@@ -39,15 +43,19 @@ macro_rules! moments {
 /// Largest or smallest along one dimension, and where.
 macro_rules! extreme {
     ($schema:literal, $kind:literal) => {
-        OpDef::new($schema, |c| infer(c, &[same, to_index]), |c| {
-            let (x, dims, keepdim) = parts(c)?;
-            let dim = dims.first().copied();
-            let index = dim.map_or_else(|| zero_index(x), |d| arg_extreme(x, d, $kind == "max"));
-            Ok(vec![
-                keep(&reduce(x, &dims, $kind)?, x.shape(), &dims, keepdim)?,
-                keep(&index, x.shape(), &dims, keepdim)?,
-            ])
-        })
+        OpDef::new(
+            $schema,
+            |c| infer(c, &[same, to_index]),
+            |c| {
+                let (x, dims, keepdim) = parts(c)?;
+                let dim = dims.first().copied();
+                let index = dim.map_or_else(|| zero_index(x), |d| arg_extreme(x, d, $kind == "max"));
+                Ok(vec![
+                    keep(&reduce(x, &dims, $kind)?, x.shape(), &dims, keepdim)?,
+                    keep(&index, x.shape(), &dims, keepdim)?,
+                ])
+            },
+        )
         .tagged(Tags::REDUCTION)
     };
 }
@@ -58,21 +66,43 @@ type Moment = fn(&Moments) -> Tensor;
 /// The family.
 pub const OPS: &[OpDef] = &[
     reduction!("sum(Tensor self, *, ScalarType? dtype=None) -> Tensor", to_sum, sum),
-    reduction!("sum.dim_IntList(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor", to_sum, sum),
-    reduction!("nansum(Tensor self, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor", to_sum, |c, x, dims, dtype| {
-        sum(c, &without_nan(x), dims, dtype)
-    }),
+    reduction!(
+        "sum.dim_IntList(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor",
+        to_sum,
+        sum
+    ),
+    reduction!(
+        "nansum(Tensor self, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor",
+        to_sum,
+        |c, x, dims, dtype| { sum(c, &without_nan(x), dims, dtype) }
+    ),
     reduction!("mean(Tensor self, *, ScalarType? dtype=None) -> Tensor", same, mean),
-    reduction!("mean.dim(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor", same, mean),
-    reduction!("nanmean(Tensor self, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor", same, |_, x, dims, dtype| {
-        let total = reduce(&wide(&without_nan(x)), dims, "sum")?;
-        let present = Tensor::from_fn(DType::F64, x.shape(), |i| Scalar::Bool(!x.f64(i).is_nan()));
-        Ok(crate::functions::DIV.apply(&total, &reduce(&present, dims, "sum")?)?.cast(dtype))
-    }),
+    reduction!(
+        "mean.dim(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor",
+        same,
+        mean
+    ),
+    reduction!(
+        "nanmean(Tensor self, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor",
+        same,
+        |_, x, dims, dtype| {
+            let total = reduce(&wide(&without_nan(x)), dims, "sum")?;
+            let present = Tensor::from_fn(DType::F64, x.shape(), |i| Scalar::Bool(!x.f64(i).is_nan()));
+            Ok(crate::functions::DIV.apply(&total, &reduce(&present, dims, "sum")?)?.cast(dtype))
+        }
+    ),
     reduction!("prod(Tensor self, *, ScalarType? dtype=None) -> Tensor", to_sum, prod),
-    reduction!("prod.dim_int(Tensor self, int dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor", to_sum, prod),
-    reduction!("amax(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor", same, |_, x, dims, _| reduce(x, dims, "max")),
-    reduction!("amin(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor", same, |_, x, dims, _| reduce(x, dims, "min")),
+    reduction!(
+        "prod.dim_int(Tensor self, int dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor",
+        to_sum,
+        prod
+    ),
+    reduction!("amax(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor", same, |_, x, dims, _| reduce(
+        x, dims, "max"
+    )),
+    reduction!("amin(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor", same, |_, x, dims, _| reduce(
+        x, dims, "min"
+    )),
     reduction!("max(Tensor self) -> Tensor", same, |_, x, dims, _| reduce(x, dims, "max")),
     reduction!("min(Tensor self) -> Tensor", same, |_, x, dims, _| reduce(x, dims, "min")),
     extreme!("max.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)", "max"),
@@ -86,43 +116,96 @@ pub const OPS: &[OpDef] = &[
         },
     )
     .tagged(Tags::REDUCTION),
-    reduction!("argmax(Tensor self, int? dim=None, bool keepdim=False) -> Tensor", to_index, |c, x, dims, _| arg(c, x, dims, true)),
-    reduction!("argmin(Tensor self, int? dim=None, bool keepdim=False) -> Tensor", to_index, |c, x, dims, _| arg(c, x, dims, false)),
+    reduction!("argmax(Tensor self, int? dim=None, bool keepdim=False) -> Tensor", to_index, |c, x, dims, _| arg(
+        c, x, dims, true
+    )),
+    reduction!("argmin(Tensor self, int? dim=None, bool keepdim=False) -> Tensor", to_index, |c, x, dims, _| arg(
+        c, x, dims, false
+    )),
     reduction!("all(Tensor self) -> Tensor", to_truth, |_, x, dims, dtype| truth(x, dims, dtype, "all")),
-    reduction!("all.dim(Tensor self, int dim, bool keepdim=False) -> Tensor", to_truth, |_, x, dims, dtype| truth(x, dims, dtype, "all")),
-    reduction!("all.dims(Tensor self, int[]? dim=None, bool keepdim=False) -> Tensor", to_truth, |_, x, dims, dtype| truth(x, dims, dtype, "all")),
+    reduction!("all.dim(Tensor self, int dim, bool keepdim=False) -> Tensor", to_truth, |_, x, dims, dtype| truth(
+        x, dims, dtype, "all"
+    )),
+    reduction!(
+        "all.dims(Tensor self, int[]? dim=None, bool keepdim=False) -> Tensor",
+        to_truth,
+        |_, x, dims, dtype| truth(x, dims, dtype, "all")
+    ),
     reduction!("any(Tensor self) -> Tensor", to_truth, |_, x, dims, dtype| truth(x, dims, dtype, "any")),
-    reduction!("any.dim(Tensor self, int dim, bool keepdim=False) -> Tensor", to_truth, |_, x, dims, dtype| truth(x, dims, dtype, "any")),
-    reduction!("any.dims(Tensor self, int[]? dim=None, bool keepdim=False) -> Tensor", to_truth, |_, x, dims, dtype| truth(x, dims, dtype, "any")),
+    reduction!("any.dim(Tensor self, int dim, bool keepdim=False) -> Tensor", to_truth, |_, x, dims, dtype| truth(
+        x, dims, dtype, "any"
+    )),
+    reduction!(
+        "any.dims(Tensor self, int[]? dim=None, bool keepdim=False) -> Tensor",
+        to_truth,
+        |_, x, dims, dtype| truth(x, dims, dtype, "any")
+    ),
     reduction!("_is_all_true(Tensor self) -> Tensor", to_truth, |_, x, dims, dtype| truth(x, dims, dtype, "all")),
     reduction!("_is_any_true(Tensor self) -> Tensor", to_truth, |_, x, dims, dtype| truth(x, dims, dtype, "any")),
     reduction!("count_nonzero(Tensor self, int? dim=None) -> Tensor", to_index, count),
     reduction!("count_nonzero.dim_IntList(Tensor self, int[] dim) -> Tensor", to_index, count),
     reduction!("logsumexp(Tensor self, int[1] dim, bool keepdim=False) -> Tensor", to_float, logsumexp),
     reduction!("special_logsumexp(Tensor self, int[1] dim, bool keepdim=False) -> Tensor", to_float, logsumexp),
-    reduction!("linalg_vector_norm(Tensor self, Scalar ord=2, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor", real, |c, x, dims, dtype| norm(x, dims, c.float("ord")?, dtype)),
-    reduction!("norm.Scalar(Tensor self, Scalar p=2) -> Tensor", real, |c, x, dims, dtype| norm(x, dims, c.float("p")?, dtype)),
-    reduction!("norm.ScalarOpt_dim(Tensor self, Scalar? p, int[1] dim, bool keepdim=False) -> Tensor", real, |c, x, dims, dtype| {
-        norm(x, dims, c.opt_float("p")?.unwrap_or(2.0), dtype)
-    }),
-    reduction!("norm.ScalarOpt_dim_dtype(Tensor self, Scalar? p, int[1] dim, bool keepdim, *, ScalarType dtype) -> Tensor", real, |c, x, dims, dtype| {
-        norm(x, dims, c.opt_float("p")?.unwrap_or(2.0), dtype)
-    }),
-    reduction!("norm.ScalarOpt_dtype(Tensor self, Scalar? p, *, ScalarType dtype) -> Tensor", real, |c, x, dims, dtype| {
-        norm(x, dims, c.opt_float("p")?.unwrap_or(2.0), dtype)
-    }),
+    reduction!(
+        "linalg_vector_norm(Tensor self, Scalar ord=2, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor",
+        real,
+        |c, x, dims, dtype| norm(x, dims, c.float("ord")?, dtype)
+    ),
+    reduction!("norm.Scalar(Tensor self, Scalar p=2) -> Tensor", real, |c, x, dims, dtype| norm(
+        x,
+        dims,
+        c.float("p")?,
+        dtype
+    )),
+    reduction!(
+        "norm.ScalarOpt_dim(Tensor self, Scalar? p, int[1] dim, bool keepdim=False) -> Tensor",
+        real,
+        |c, x, dims, dtype| { norm(x, dims, c.opt_float("p")?.unwrap_or(2.0), dtype) }
+    ),
+    reduction!(
+        "norm.ScalarOpt_dim_dtype(Tensor self, Scalar? p, int[1] dim, bool keepdim, *, ScalarType dtype) -> Tensor",
+        real,
+        |c, x, dims, dtype| { norm(x, dims, c.opt_float("p")?.unwrap_or(2.0), dtype) }
+    ),
+    reduction!(
+        "norm.ScalarOpt_dtype(Tensor self, Scalar? p, *, ScalarType dtype) -> Tensor",
+        real,
+        |c, x, dims, dtype| { norm(x, dims, c.opt_float("p")?.unwrap_or(2.0), dtype) }
+    ),
     moments!("var(Tensor self, bool unbiased=True) -> Tensor", Moments::var),
     moments!("var.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> Tensor", Moments::var),
-    moments!("var.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> Tensor", Moments::var),
+    moments!(
+        "var.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> Tensor",
+        Moments::var
+    ),
     moments!("std(Tensor self, bool unbiased=True) -> Tensor", Moments::std),
     moments!("std.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> Tensor", Moments::std),
-    moments!("std.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> Tensor", Moments::std),
+    moments!(
+        "std.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> Tensor",
+        Moments::std
+    ),
     moments!("var_mean(Tensor self, bool unbiased=True) -> (Tensor, Tensor)", Moments::var, Moments::mean),
-    moments!("var_mean.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> (Tensor, Tensor)", Moments::var, Moments::mean),
-    moments!("var_mean.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> (Tensor, Tensor)", Moments::var, Moments::mean),
+    moments!(
+        "var_mean.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> (Tensor, Tensor)",
+        Moments::var,
+        Moments::mean
+    ),
+    moments!(
+        "var_mean.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> (Tensor, Tensor)",
+        Moments::var,
+        Moments::mean
+    ),
     moments!("std_mean(Tensor self, bool unbiased=True) -> (Tensor, Tensor)", Moments::std, Moments::mean),
-    moments!("std_mean.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> (Tensor, Tensor)", Moments::std, Moments::mean),
-    moments!("std_mean.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> (Tensor, Tensor)", Moments::std, Moments::mean),
+    moments!(
+        "std_mean.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> (Tensor, Tensor)",
+        Moments::std,
+        Moments::mean
+    ),
+    moments!(
+        "std_mean.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> (Tensor, Tensor)",
+        Moments::std,
+        Moments::mean
+    ),
 ];
 
 fn same(dtype: DType) -> DType {
@@ -321,7 +404,8 @@ fn moments(x: &Tensor, dims: &[usize], correction: f64) -> Result<Moments, OpErr
     }
     let x = wide(x);
     let n = count_of(&x, dims);
-    let scale = |t: &Tensor, by: f64| Tensor::floats(DType::F64, t.shape(), t.as_f64s().iter().map(|v| v / by).collect());
+    let scale =
+        |t: &Tensor, by: f64| Tensor::floats(DType::F64, t.shape(), t.as_f64s().iter().map(|v| v / by).collect());
     let mean = scale(&reduce(&x, dims, "sum")?, n);
     let spread = keep(&mean, x.shape(), dims, true)?.broadcast_to(x.shape())?;
     let squares = x.as_f64s().iter().zip(spread.as_f64s().iter()).map(|(x, m)| (x - m) * (x - m)).collect();

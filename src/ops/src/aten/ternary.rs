@@ -8,12 +8,8 @@ use pt2c_ir::{DType, Fact};
 /// A function with the promoted dtype of some operands and the broadcast shape of others.
 macro_rules! pointwise {
     ($schema:literal, $types:expr, $shapes:expr, $eval:expr) => {
-        OpDef::new(
-            $schema,
-            |c| Ok(vec![Fact::new(c.result_type(&$types)?, c.broadcast(&$shapes)?)]),
-            $eval,
-        )
-        .tagged(Tags::POINTWISE)
+        OpDef::new($schema, |c| Ok(vec![Fact::new(c.result_type(&$types)?, c.broadcast(&$shapes)?)]), $eval)
+            .tagged(Tags::POINTWISE)
     };
 }
 
@@ -41,8 +37,18 @@ pub const OPS: &[OpDef] = &[
     choice!("where.Scalar(Tensor condition, Scalar self, Scalar other) -> Tensor"),
     choice!("where.ScalarOther(Tensor condition, Tensor self, Scalar other) -> Tensor"),
     choice!("where.ScalarSelf(Tensor condition, Scalar self, Tensor other) -> Tensor"),
-    pointwise!("masked_fill.Scalar(Tensor self, Tensor mask, Scalar value) -> Tensor", ["self"], ["self", "mask"], fill),
-    pointwise!("masked_fill.Tensor(Tensor self, Tensor mask, Tensor value) -> Tensor", ["self"], ["self", "mask"], fill),
+    pointwise!(
+        "masked_fill.Scalar(Tensor self, Tensor mask, Scalar value) -> Tensor",
+        ["self"],
+        ["self", "mask"],
+        fill
+    ),
+    pointwise!(
+        "masked_fill.Tensor(Tensor self, Tensor mask, Tensor value) -> Tensor",
+        ["self"],
+        ["self", "mask"],
+        fill
+    ),
     clamp!("clamp(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor", ["self", "min", "max"]),
     clamp!("clamp.Tensor(Tensor self, Tensor? min=None, Tensor? max=None) -> Tensor", ["self", "min", "max"]),
     clamp!("clip(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor", ["self", "min", "max"]),
@@ -51,12 +57,7 @@ pub const OPS: &[OpDef] = &[
     clamp!("clamp_min.Tensor(Tensor self, Tensor min) -> Tensor", ["self", "min"]),
     clamp!("clamp_max(Tensor self, Scalar max) -> Tensor", ["self", "max"]),
     clamp!("clamp_max.Tensor(Tensor self, Tensor max) -> Tensor", ["self", "max"]),
-    pointwise!(
-        "lerp.Scalar(Tensor self, Tensor end, Scalar weight) -> Tensor",
-        ["self", "end"],
-        ["self", "end"],
-        lerp
-    ),
+    pointwise!("lerp.Scalar(Tensor self, Tensor end, Scalar weight) -> Tensor", ["self", "end"], ["self", "end"], lerp),
     pointwise!(
         "lerp.Tensor(Tensor self, Tensor end, Tensor weight) -> Tensor",
         ["self", "end", "weight"],

@@ -9,10 +9,14 @@ use pt2c_ir::{DType, Fact};
 /// A function whose result has the operand's dtype.
 macro_rules! same {
     ($schema:literal, $f:expr) => {
-        OpDef::new($schema, |c| keep(c, |d| d), |c| {
-            const F: Unary = $f;
-            Ok(vec![F.apply(c.tensor("self")?)?])
-        })
+        OpDef::new(
+            $schema,
+            |c| keep(c, |d| d),
+            |c| {
+                const F: Unary = $f;
+                Ok(vec![F.apply(c.tensor("self")?)?])
+            },
+        )
         .tagged(Tags::POINTWISE)
     };
 }
@@ -20,11 +24,15 @@ macro_rules! same {
 /// A function of floats: integers and booleans become f32 first.
 macro_rules! float {
     ($schema:literal, $f:expr) => {
-        OpDef::new($schema, |c| keep(c, to_float), |c| {
-            const F: Unary = $f;
-            let x = c.tensor("self")?;
-            Ok(vec![F.apply(&x.cast(to_float(x.dtype())))?])
-        })
+        OpDef::new(
+            $schema,
+            |c| keep(c, to_float),
+            |c| {
+                const F: Unary = $f;
+                let x = c.tensor("self")?;
+                Ok(vec![F.apply(&x.cast(to_float(x.dtype())))?])
+            },
+        )
         .tagged(Tags::POINTWISE)
     };
 }
@@ -32,16 +40,20 @@ macro_rules! float {
 /// A property of an element: of each part of a complex number, joined by or; never of integers.
 macro_rules! property {
     ($schema:literal, $f:expr) => {
-        OpDef::new($schema, |c| keep(c, |_| DType::Bool), |c| {
-            let x = c.tensor("self")?;
-            let p: fn(f64) -> bool = $f;
-            Ok(vec![Tensor::from_fn(DType::Bool, x.shape(), |i| {
-                Scalar::Bool(match x.get(i) {
-                    Scalar::Complex(z) => p(z.re) || p(z.im),
-                    v => p(v.to_f64()),
-                })
-            })])
-        })
+        OpDef::new(
+            $schema,
+            |c| keep(c, |_| DType::Bool),
+            |c| {
+                let x = c.tensor("self")?;
+                let p: fn(f64) -> bool = $f;
+                Ok(vec![Tensor::from_fn(DType::Bool, x.shape(), |i| {
+                    Scalar::Bool(match x.get(i) {
+                        Scalar::Complex(z) => p(z.re) || p(z.im),
+                        v => p(v.to_f64()),
+                    })
+                })])
+            },
+        )
         .tagged(Tags::POINTWISE)
     };
 }
@@ -78,11 +90,15 @@ pub const OPS: &[OpDef] = &[
     OpDef::new("abs(Tensor self) -> Tensor", |c| keep(c, DType::to_real), abs).tagged(Tags::POINTWISE),
     OpDef::new("absolute(Tensor self) -> Tensor", |c| keep(c, DType::to_real), abs).tagged(Tags::POINTWISE),
     OpDef::new("angle(Tensor self) -> Tensor", |c| keep(c, |d| to_float(d).to_real()), angle).tagged(Tags::POINTWISE),
-    OpDef::new("square(Tensor self) -> Tensor", |c| keep(c, squared), |c| {
-        let x = c.tensor("self")?;
-        let x = x.cast(squared(x.dtype()));
-        Ok(vec![MUL.apply(&x, &x)?])
-    })
+    OpDef::new(
+        "square(Tensor self) -> Tensor",
+        |c| keep(c, squared),
+        |c| {
+            let x = c.tensor("self")?;
+            let x = x.cast(squared(x.dtype()));
+            Ok(vec![MUL.apply(&x, &x)?])
+        },
+    )
     .tagged(Tags::POINTWISE),
     OpDef::new("round.decimals(Tensor self, *, int decimals) -> Tensor", |c| keep(c, |d| d), round_decimals)
         .tagged(Tags::POINTWISE),
@@ -154,20 +170,28 @@ pub const OPS: &[OpDef] = &[
     property!("isposinf(Tensor self) -> Tensor", |x| x == f64::INFINITY),
     property!("isneginf(Tensor self) -> Tensor", |x| x == f64::NEG_INFINITY),
     property!("signbit(Tensor self) -> Tensor", f64::is_sign_negative),
-    OpDef::new("isfinite(Tensor self) -> Tensor", |c| keep(c, |_| DType::Bool), |c| {
-        let x = c.tensor("self")?;
-        Ok(vec![Tensor::from_fn(DType::Bool, x.shape(), |i| {
-            Scalar::Bool(match x.get(i) {
-                Scalar::Complex(z) => z.is_finite(),
-                v => v.to_f64().is_finite(),
-            })
-        })])
-    })
+    OpDef::new(
+        "isfinite(Tensor self) -> Tensor",
+        |c| keep(c, |_| DType::Bool),
+        |c| {
+            let x = c.tensor("self")?;
+            Ok(vec![Tensor::from_fn(DType::Bool, x.shape(), |i| {
+                Scalar::Bool(match x.get(i) {
+                    Scalar::Complex(z) => z.is_finite(),
+                    v => v.to_f64().is_finite(),
+                })
+            })])
+        },
+    )
     .tagged(Tags::POINTWISE),
-    OpDef::new("logical_not(Tensor self) -> Tensor", |c| keep(c, |_| DType::Bool), |c| {
-        let x = c.tensor("self")?;
-        Ok(vec![Tensor::from_fn(DType::Bool, x.shape(), |i| Scalar::Bool(!x.get(i).to_bool()))])
-    })
+    OpDef::new(
+        "logical_not(Tensor self) -> Tensor",
+        |c| keep(c, |_| DType::Bool),
+        |c| {
+            let x = c.tensor("self")?;
+            Ok(vec![Tensor::from_fn(DType::Bool, x.shape(), |i| Scalar::Bool(!x.get(i).to_bool()))])
+        },
+    )
     .tagged(Tags::POINTWISE),
     OpDef::new("logit(Tensor self, float? eps=None) -> Tensor", |c| keep(c, to_float), logit).tagged(Tags::POINTWISE),
     OpDef::new("special_logit(Tensor self, float? eps=None) -> Tensor", |c| keep(c, to_float), logit)

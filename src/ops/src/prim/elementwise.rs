@@ -245,12 +245,12 @@ pub(crate) fn nextafter(a: &Tensor, b: &Tensor) -> Result<Tensor, OpError> {
     let step: fn(f64, f64) -> f64 = match a.dtype() {
         DType::F64 => libm::nextafter,
         DType::F32 => |a, b| f64::from(libm::nextafterf(a as f32, b as f32)),
-        DType::BF16 => |a, b| {
-            next_16(a, b, half::bf16::from_f64(a).to_bits(), |bits| half::bf16::from_bits(bits).to_f64())
-        },
-        DType::F16 => |a, b| {
-            next_16(a, b, half::f16::from_f64(a).to_bits(), |bits| half::f16::from_bits(bits).to_f64())
-        },
+        DType::BF16 => {
+            |a, b| next_16(a, b, half::bf16::from_f64(a).to_bits(), |bits| half::bf16::from_bits(bits).to_f64())
+        }
+        DType::F16 => {
+            |a, b| next_16(a, b, half::f16::from_f64(a).to_bits(), |bits| half::f16::from_bits(bits).to_f64())
+        }
         d => return Err(OpError::Invalid(format!("`nextafter` is not defined for {d}"))),
     };
     Binary::new("nextafter", step).apply(a, b)

@@ -99,7 +99,7 @@ pub(crate) fn reduce(x: &Tensor, dims: &[usize], kind: &str) -> Result<Tensor, O
         (0..groups).map(|g| group(g).iter().copied().fold(neutral, f)).collect()
     }
     let dtype = x.dtype();
-    let missing = || OpError::Invalid(format!("`{kind}` is not defined for {dtype}"));
+    let missing = || undefined(kind, dtype);
     Ok(if dtype.is_float() {
         let f = f.float.ok_or_else(missing)?;
         Tensor::floats(dtype, &shape, fold(&grouped.as_f64s(), n, groups, neutral, f))
@@ -113,6 +113,11 @@ pub(crate) fn reduce(x: &Tensor, dims: &[usize], kind: &str) -> Result<Tensor, O
         let f = f.int.ok_or_else(missing)?;
         Tensor::ints(dtype, &shape, fold(&grouped.as_i64s(), n, groups, lowest_or(kind, dtype, neutral), f))
     })
+}
+
+fn undefined(kind: &str, dtype: DType) -> OpError {
+    let message = format!("`{kind}` is not defined for {dtype}");
+    if dtype.is_complex() { OpError::Unsupported(message) } else { OpError::Invalid(message) }
 }
 
 fn lowest_or(kind: &str, dtype: DType, neutral: f64) -> i64 {
@@ -214,7 +219,7 @@ pub(crate) fn prefix(x: &Tensor, dim: usize, kind: &str) -> Result<Tensor, OpErr
     if n * inner == 0 {
         return Ok(x.clone());
     }
-    let missing = || OpError::Invalid(format!("`{kind}` is not defined for {dtype}"));
+    let missing = || undefined(kind, dtype);
     Ok(if dtype.is_float() {
         Tensor::floats(dtype, x.shape(), run(x.to_f64s(), n, inner, f.float.ok_or_else(missing)?))
     } else if dtype.is_complex() {

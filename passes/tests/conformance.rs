@@ -1,0 +1,120 @@
+//! Decompositions against recorded results: every sample becomes a program of one call, which is decomposed and run
+//! as primitives.
+
+#[path = "../../tests/conformance/samples.rs"]
+mod samples;
+
+use pt2c_ir::{Arg, Graph, InputKind, InputSpec, LocationId, NodeKind, OutputKind, OutputSpec, Program, Signature};
+use pt2c_ops::interpret::{Input, run};
+use pt2c_ops::{Tensor, infer, ops};
+use pt2c_passes::decompose::{decompose_program, decomposition_of, is_primitive};
+use samples::Sample;
+use std::collections::BTreeMap;
+
+/// A program that makes this one call, and its inputs.
+fn program(s: &Sample) -> Result<(Program, Vec<Input>), String> {
+    let mut program = Program { name: "sample".into(), ..Program::default() };
+    let (mut graph, mut inputs) = (Graph::new(), Vec::new());
+    let mut args = Vec::new();
+    for a in &s.args {
+        args.push(a.map(|t| {
+            inputs.push(Input::Tensor(t.clone()));
+            graph.add_input("x", t.fact())
+        }));
+    }
+    let facts: Vec<_> = s.args.iter().map(|a| a.map(Tensor::fact)).collect();
+    let outputs = infer(&s.op.name, &facts, &program.scope).map_err(|e| format!("inference: {e}"))?;
+    let node = graph.add_call(&s.op.name, args, "y", outputs, LocationId::UNKNOWN).map_err(|e| e.to_string())?;
+    graph.outputs = graph.values(node).map(Arg::Tensor).collect();
+    let input = |_| InputSpec { name: "x".into(), kind: InputKind::Tensor };
+    let output = |_| OutputSpec { name: "y".into(), kind: OutputKind::User };
+    program.signature = Signature {
+        inputs: (0..inputs.len()).map(input).collect(),
+        outputs: (0..graph.outputs.len()).map(output).collect(),
+        ..Signature::default()
+    };
+    program.graph = graph;
+    Ok((program, inputs))
+}
+
+/// What is wrong with the decomposition of a sample's operator; `Err` if it is refused with a reason.
+fn check(s: &Sample) -> Result<Option<String>, String> {
+    let (program, inputs) = match program(s) {
+        Ok(made) => made,
+        Err(why) => return Ok(Some(why)),
+    };
+    let decomposed = decompose_program(&program).map_err(|e| e.message)?;
+    for (_, node) in decomposed.graph.nodes() {
+        if let NodeKind::Call { op, .. } = &node.kind
+            && !is_primitive(op)
+        {
+            return Ok(Some(format!("{op} is left")));
+        }
+    }
+    let before: Vec<_> = program.graph.output_values().map(|v| program.graph.fact(v).cloned()).collect();
+    let after: Vec<_> = decomposed.graph.output_values().map(|v| decomposed.graph.fact(v).cloned()).collect();
+    if before != after {
+        return Ok(Some(format!("facts {before:?} became {after:?}")));
+    }
+    Ok(match run(&decomposed, &inputs, &Default::default()) {
+        Err(e) => Some(format!("evaluation: {e}")),
+        Ok(outcome) => {
+            let got: Vec<Tensor> = outcome
+                .outputs
+                .into_iter()
+                .filter_map(|a| if let Arg::Tensor(t) = a { Some(t) } else { None })
+                .collect();
+            s.differs(&got)
+        }
+    })
+}
+
+#[test]
+fn decompositions_agree_with_pytorch() {
+    let mut failures: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut refused: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut count = 0;
+    for family in samples::families() {
+        for s in samples::samples(&family).0 {
+            if decomposition_of(&s.op.name).is_none() {
+                continue;
+            }
+            count += 1;
+            match check(&s) {
+                Ok(None) => {}
+                Ok(Some(why)) => {
+                    failures.entry(s.op.name.clone()).or_default().push(format!("{} {}: {why}", s.at, s.describe()));
+                }
+                Err(reason) => refused.entry(s.op.name.clone()).or_default().push(reason),
+            }
+        }
+    }
+    let refusals: usize = refused.values().map(Vec::len).sum();
+    println!("{count} samples run, {refusals} refused");
+    for (op, reasons) in &refused {
+        println!("refused {op}: {} ({})", reasons.len(), reasons[0]);
+    }
+    let report: Vec<String> = failures
+        .iter()
+        .map(|(op, all)| {
+            format!(
+                "{op}: {} failed\n    {}",
+                all.len(),
+                all.iter().take(3).cloned().collect::<Vec<_>>().join("\n    ")
+            )
+        })
+        .collect();
+    assert!(count > 1000, "the samples were not found");
+    assert!(failures.is_empty(), "{} operators failed\n{}", failures.len(), report.join("\n"));
+    assert!(refusals * 20 < count, "{refusals} of {count} samples are refused");
+}
+
+/// Nothing is declared without a way to compile it.
+#[test]
+fn every_operator_is_a_primitive_or_has_a_decomposition() {
+    let missing: Vec<&str> = ops()
+        .map(|op| op.name.as_str())
+        .filter(|name| !is_primitive(name) && decomposition_of(name).is_none())
+        .collect();
+    assert!(missing.is_empty(), "no decomposition for {missing:?}");
+}
