@@ -15,6 +15,7 @@ mod creation;
 mod dtype;
 mod einsum;
 mod embedding_bag;
+mod grid;
 mod index;
 mod linear;
 mod movement;
@@ -22,6 +23,7 @@ mod norm;
 mod pool;
 mod random;
 mod reduction;
+mod resample;
 mod rnn;
 mod scan;
 mod scatter;
@@ -52,12 +54,14 @@ const FAMILIES: &[&[(&str, Decomposition)]] = &[
     dtype::TABLE,
     einsum::TABLE,
     embedding_bag::TABLE,
+    grid::TABLE,
     index::TABLE,
     linear::TABLE,
     norm::TABLE,
     pool::TABLE,
     random::TABLE,
     reduction::TABLE,
+    resample::TABLE,
     rnn::TABLE,
     scan::TABLE,
     scatter::TABLE,

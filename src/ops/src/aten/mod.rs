@@ -10,6 +10,7 @@ pub mod creation;
 mod dtype;
 pub mod einsum;
 pub mod embedding_bag;
+pub mod grid;
 pub mod index;
 mod join;
 pub mod linear;
@@ -18,6 +19,7 @@ mod pad;
 pub mod pool;
 pub mod random;
 pub mod reduction;
+pub mod resample;
 pub mod rnn;
 mod scan;
 pub mod scatter;
@@ -44,6 +46,7 @@ pub const FAMILIES: &[&[OpDef]] = &[
     dtype::OPS,
     einsum::OPS,
     embedding_bag::OPS,
+    grid::OPS,
     index::OPS,
     join::OPS,
     linear::OPS,
@@ -52,6 +55,7 @@ pub const FAMILIES: &[&[OpDef]] = &[
     pool::OPS,
     random::OPS,
     reduction::OPS,
+    resample::OPS,
     rnn::OPS,
     scan::OPS,
     scatter::OPS,
