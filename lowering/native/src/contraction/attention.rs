@@ -172,7 +172,6 @@ impl Attention<'_> {
             factor: stack(b, block),
             values: (!self.v.col.is(1)).then(|| stack(b, piece * padded)),
         };
-        let mut mask = mask;
         let row_tasks = self.rows.ceil_div(b, block);
         for_range(b, Size::Dynamic(begin), Size::Dynamic(end), |b, task| {
             let (mut rest, row_task) = task.split(b, row_tasks);
@@ -205,7 +204,7 @@ impl Attention<'_> {
         &self,
         b: &mut Func<'_>,
         block: &Block<'_>,
-        mut mask: Option<&mut Mask<'_>>,
+        mask: Option<&mut Mask<'_>>,
         epilogue: &mut Epilogue<'_>,
     ) -> Result<(), NativeError> {
         let Block { plan, scratch, .. } = block;

@@ -4,7 +4,7 @@
 //! inner one, so that a panel of `b` is read from a near cache for all rows of the block.
 
 use super::micro::{Arithmetic, Columns, Rows, tile};
-use super::panel::{Source, copy};
+use super::pieces::Scratch;
 use super::size::{Size, for_range};
 use super::tile::Tile;
 use super::{Epilogue, Matrix, Out};
@@ -57,8 +57,6 @@ pub struct Blocking {
 const TASK_WORK: i64 = 2_000_000;
 /// Rows of a task: enough to pay for reading a panel, few enough that their part of `a` stays in the second-level cache.
 const TASK_ROWS: i64 = 96;
-/// Bytes of a packed panel piece on the stack.
-const PANEL_BYTES: i64 = 48 * 1024;
 
 impl Blocking {
     /// The cut for a product of this shape; unknown sizes are taken as large.
@@ -119,24 +117,7 @@ impl Gemm<'_> {
         })
     }
 
-    /// Stack buffers for an operand that is copied on the way.
-    fn scratch(&self, b: &mut Func<'_>) -> Option<Scratch> {
-        match &self.b {
-            GemmB::Packed { .. } => return None,
-            GemmB::Strided(matrix) if matrix.col.is(1) && !self.worth_packing() => return None,
-            GemmB::Strided(_) => {}
-        }
-        let width = self.tile.columns();
-        let piece = (PANEL_BYTES / (width * i64::from(self.accumulator.bytes())).max(1)).max(16);
-        // A contracted extent a little over one piece is still one piece.
-        let whole = self.k.known().filter(|k| *k <= 2 * piece);
-        let piece = whole.map_or(piece, |k| k.max(1));
-        let panel = b.stack((piece * width) as u64, self.accumulator);
-        let sums = whole.is_none().then(|| b.stack((self.blocking().rows * width) as u64, self.accumulator));
-        Some(Scratch { piece, panel, sums })
-    }
-
-    fn arithmetic(&self) -> Arithmetic {
+    pub(super) fn arithmetic(&self) -> Arithmetic {
         Arithmetic { lanes: self.tile.lanes, elem: self.accumulator, signed: self.signed }
     }
 
@@ -199,6 +180,9 @@ impl Gemm<'_> {
         epilogue: &mut Epilogue<'_>,
     ) -> Result<(), NativeError> {
         let width = i64::from(vectors) * i64::from(self.tile.lanes);
+        if block.scratch.is_some() {
+            return self.in_pieces(b, block, column, vectors, mask, epilogue);
+        }
         let direct = match &self.b {
             GemmB::Packed { buffer } => {
                 let base = column.mul(b, self.k);
@@ -210,11 +194,10 @@ impl Gemm<'_> {
                 // Packed panels are padded: no mask for loads.
                 Columns { buffer: *buffer, base, step, vectors, mask: None, prefetch }
             }
-            GemmB::Strided(matrix) if matrix.col.is(1) && !self.worth_packing() => {
+            GemmB::Strided(matrix) => {
                 let base = block.b_base.add(b, column);
                 Columns { buffer: matrix.buffer, base, step: matrix.row, vectors, mask, prefetch: None }
             }
-            GemmB::Strided(matrix) => return self.packed_on_the_way(b, block, matrix, column, vectors, mask, epilogue),
         };
         let k = self.k;
         self.row_tiles(b, block, &mut |b, row, mr| {
@@ -241,13 +224,8 @@ impl Gemm<'_> {
         ((width + tiles - 1) / tiles + line - 1) / line * line
     }
 
-    /// Whether a strided operand with neighbouring columns is better copied: its rows may be pages apart.
-    fn worth_packing(&self) -> bool {
-        self.m.known().is_none_or(|m| m > 3 * i64::from(self.tile.rows))
-    }
-
     /// Rows of the first operand from `row` on, at step `k0` of the contracted index.
-    fn rows_from(&self, b: &mut Func<'_>, block: &Block<'_>, row: Size, k0: Size) -> Rows {
+    pub(super) fn rows_from(&self, b: &mut Func<'_>, block: &Block<'_>, row: Size, k0: Size) -> Rows {
         let down = row.mul(b, self.a.row);
         let along = k0.mul(b, self.a.col);
         let base = block.a_base.add(b, down).add(b, along);
@@ -256,7 +234,7 @@ impl Gemm<'_> {
 
     /// Calls `body(builder, first row, rows)` for row tiles that cover the block: a loop over whole tiles, then the
     /// rest as one tile where its size is known, in powers of two where it is not.
-    fn row_tiles(
+    pub(super) fn row_tiles(
         &self,
         b: &mut Func<'_>,
         block: &Block<'_>,
@@ -298,7 +276,7 @@ impl Gemm<'_> {
 
     /// Hands a tile's sums to the epilogue.
     #[expect(clippy::too_many_arguments, reason = "the coordinates of one tile")]
-    fn finish(
+    pub(super) fn finish(
         &self,
         b: &mut Func<'_>,
         block: &Block<'_>,
@@ -321,116 +299,15 @@ impl Gemm<'_> {
         }
         Ok(())
     }
-
-    /// A panel of a strided operand: copied piece by piece into a dense panel on the stack. With more than one piece the
-    /// sums of the block wait on the stack as well.
-    #[expect(clippy::too_many_arguments, reason = "the coordinates of one panel")]
-    fn packed_on_the_way(
-        &self,
-        b: &mut Func<'_>,
-        block: &Block<'_>,
-        matrix: &Matrix<'_>,
-        column: Size,
-        vectors: u32,
-        mask: Option<Val>,
-        epilogue: &mut Epilogue<'_>,
-    ) -> Result<(), NativeError> {
-        let arithmetic = self.arithmetic();
-        let lanes = self.tile.lanes;
-        let width = i64::from(vectors * lanes);
-        let Some(Scratch { piece, panel, sums }) = block.scratch else { return Ok(()) };
-        let columns =
-            Columns { buffer: panel, base: Size::ZERO, step: Size::Static(width), vectors, mask: None, prefetch: None };
-        let across = column.mul(b, matrix.col);
-        let source = Source {
-            buffer: matrix.buffer,
-            base: block.b_base.add(b, across),
-            row: matrix.row,
-            col: matrix.col,
-            neighbours: matrix.col.is(1),
-            columns: self.n.sub(b, column),
-            vectors,
-            mask,
-            arithmetic,
-        };
-        let Some(sums) = sums else {
-            copy(b, &source, Size::ZERO, self.k, panel)?;
-            return self.row_tiles(b, block, &mut |b, row, mr| {
-                let zero = b.zero(arithmetic.ty());
-                let acc = vec![zero; (mr * vectors) as usize];
-                let rows = self.rows_from(b, block, row, Size::ZERO);
-                let acc = tile(b, arithmetic, rows, mr, columns, self.k, acc);
-                self.finish(b, block, row, column, mr, vectors, mask, &acc, epilogue)
-            });
-        };
-        let place = |b: &mut Func<'_>, row: Size, r: u32, j: u32| {
-            let at = row.sub(b, block.row0).times(b, width);
-            at.plus(b, i64::from(r) * width + i64::from(j * lanes)).val(b)
-        };
-        let all = block.rows.times(b, i64::from(vectors));
-        for_range(b, Size::ZERO, all, |b, v| {
-            let zero = b.zero(arithmetic.ty());
-            let at = v.times(b, i64::from(lanes)).val(b);
-            b.vstore(zero, sums, at);
-            Ok(())
-        })?;
-        let pieces = self.k.ceil_div(b, piece);
-        for_range(b, Size::ZERO, pieces, |b, p| {
-            let k0 = p.times(b, piece);
-            let left = self.k.sub(b, k0);
-            let count = Size::Static(piece).min(b, left);
-            copy(b, &source, k0, count, panel)?;
-            self.row_tiles(b, block, &mut |b, row, mr| {
-                let mut acc = Vec::new();
-                for r in 0..mr {
-                    for j in 0..vectors {
-                        let at = place(b, row, r, j);
-                        acc.push(b.vload(sums, at, lanes));
-                    }
-                }
-                let rows = self.rows_from(b, block, row, k0);
-                let acc = tile(b, arithmetic, rows, mr, columns, count, acc);
-                for r in 0..mr {
-                    for j in 0..vectors {
-                        if let Some(v) = acc.get((r * vectors + j) as usize) {
-                            let at = place(b, row, r, j);
-                            b.vstore(*v, sums, at);
-                        }
-                    }
-                }
-                Ok(())
-            })
-        })?;
-        let row_end = block.row0.add(b, block.rows);
-        for_range(b, block.row0, row_end, |b, row| {
-            let acc: Vec<Val> = (0..vectors)
-                .map(|j| {
-                    let at = place(b, row, 0, j);
-                    b.vload(sums, at, lanes)
-                })
-                .collect();
-            self.finish(b, block, row, column, 1, vectors, mask, &acc, epilogue)
-        })
-    }
 }
 
 /// The rows and operands of a task.
-struct Block<'a> {
-    row0: Size,
-    rows: Size,
-    a_base: Size,
-    b_base: Size,
-    batch: &'a [Size],
-    scratch: Option<Scratch>,
-}
-
-/// Stack buffers of a kernel whose second operand is copied on the way.
-#[derive(Clone, Copy)]
-struct Scratch {
-    /// Steps of the contracted index that are copied at a time.
-    piece: i64,
-    /// `[piece][tile columns]`.
-    panel: Val,
-    /// Sums of a block of rows, `[rows][tile columns]`, where there is more than one piece.
-    sums: Option<Val>,
+pub(super) struct Block<'a> {
+    pub row0: Size,
+    pub rows: Size,
+    pub a_base: Size,
+    pub b_base: Size,
+    pub batch: &'a [Size],
+    /// Where operands are copied on the way, if they are.
+    pub scratch: Option<Scratch>,
 }

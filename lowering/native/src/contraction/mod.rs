@@ -17,6 +17,7 @@ mod gemm;
 mod micro;
 pub mod pack;
 mod panel;
+mod pieces;
 mod size;
 mod spatial;
 pub mod tile;

@@ -219,11 +219,16 @@ fn products_of_odd_shapes() {
         };
         kernels.push((case, sizes));
     }
-    // A long contraction of known length: several pieces.
-    kernels.push((
-        Case { batch: 1, m: 97, n: 33, k: 1700, b: Second::Transposed, dynamic: false, a_transposed: false },
-        vec![(97, 33, 1700)],
-    ));
+    // Long contractions of known length, and row strides that are multiples of a page: pieces.
+    for (b, m, n, k) in [
+        (Second::Transposed, 97, 33, 1700),
+        (Second::Packed, 50, 70, 1024),
+        (Second::Packed, 99, 21, 2057),
+        (Second::RowMajor, 40, 30, 3072),
+    ] {
+        let case = Case { batch: 1, m, n, k, b, dynamic: false, a_transposed: false };
+        kernels.push((case, vec![(m, n, k)]));
+    }
     for target in targets() {
         let mut functions = Vec::new();
         let mut tiles = Vec::new();
@@ -239,6 +244,121 @@ fn products_of_odd_shapes() {
             for (m, n, k) in sizes {
                 let address = loaded.symbol(name).expect("the kernel is public");
                 check(&target, Case { m: *m, n: *n, k: *k, ..*case }, address, tile);
+            }
+        }
+    }
+}
+
+/// `out[m, n] = Σ_k a[m, k] · w[n, k]` over operands of any element type; `out` holds the accumulator's.
+fn plain<'t>(target: &'t Target, operand: Elem, accumulator: Elem, (m, n, k): (i64, i64, i64), name: &str) -> Func<'t> {
+    let mut f = Func::new(target, name).public();
+    let (a, w) = (f.param(Type::buffer(operand)), f.param(Type::buffer(operand)));
+    let out = f.param(Type::buffer(accumulator));
+    let (begin, end) = (f.param(Type::INDEX), f.param(Type::INDEX));
+    let base = |_: &mut Func<'_>, _: &[Size]| Ok(Size::ZERO);
+    let gemm = Gemm {
+        batch: vec![],
+        m: Size::Static(m),
+        n: Size::Static(n),
+        k: Size::Static(k),
+        a: Matrix { buffer: a, base: &base, row: Size::Static(k), col: Size::ONE },
+        b: GemmB::Strided(Matrix { buffer: w, base: &base, row: Size::ONE, col: Size::Static(k) }),
+        accumulator,
+        signed: true,
+        tile: tile::choose(target, accumulator, Size::Static(m), Size::Static(n)),
+    };
+    gemm.emit(&mut f, begin, end, &mut |b, o| {
+        let at = o.row.times(b, n).add(b, o.col).val(b);
+        match o.mask {
+            Some(mask) => b.masked_store(o.value, out, at, mask),
+            None => b.vstore(o.value, out, at),
+        }
+        Ok(())
+    })
+    .expect("emits");
+    f.ret(&[]);
+    f
+}
+
+#[test]
+fn other_element_types() {
+    let (m, n, k) = (37, 21, 300);
+    let shape = (m as i64, n as i64, k as i64);
+    type Call = extern "C" fn(*const u8, *const u8, *mut u8, usize, usize);
+    let a = noise(m * k, 1);
+    let w = noise(n * k, 2);
+    let integer = |x: f32| (x * 100.0) as i64;
+    for target in targets() {
+        let kernels = [
+            (Elem::BF16, Elem::F32, "bf16"),
+            (Elem::F16, Elem::F32, "f16"),
+            (Elem::F64, Elem::F64, "f64"),
+            (Elem::I64, Elem::I64, "i64"),
+            (Elem::I8, Elem::I32, "i8"),
+        ];
+        let functions = kernels.iter().map(|(o, acc, name)| plain(&target, *o, *acc, shape, name)).collect();
+        let names: Vec<&str> = kernels.iter().map(|k| k.2).collect();
+        let loaded = load(functions, &target, &names);
+        for (operand, accumulator, name) in kernels {
+            let bytes = |x: &[f32]| -> Vec<u8> {
+                x.iter()
+                    .flat_map(|x| match operand {
+                        Elem::BF16 => half::bf16::from_f32(*x).to_le_bytes().to_vec(),
+                        Elem::F16 => half::f16::from_f32(*x).to_le_bytes().to_vec(),
+                        Elem::F64 => f64::from(*x).to_le_bytes().to_vec(),
+                        Elem::I64 => integer(*x).to_le_bytes().to_vec(),
+                        _ => (integer(*x) as i8).to_le_bytes().to_vec(),
+                    })
+                    .collect()
+            };
+            let value = |x: f32| match operand {
+                Elem::BF16 => f64::from(half::bf16::from_f32(x).to_f32()),
+                Elem::F16 => f64::from(half::f16::from_f32(x).to_f32()),
+                Elem::F64 => f64::from(x),
+                _ => integer(x) as f64,
+            };
+            // Integers must be exact; f32 sums of 300 terms are good to a few units.
+            let tolerance = match accumulator {
+                Elem::F32 => 1e-4,
+                Elem::F64 => 1e-12,
+                _ => 0.0,
+            };
+            let (ga, gw) = (Guarded::new(&bytes(&a), false), Guarded::new(&bytes(&w), false));
+            let go = Guarded::new(&vec![0u8; m * n * accumulator.bytes() as usize], false);
+            let address = loaded.symbol(name).expect("the kernel is public");
+            // SAFETY: `plain` wrote the function with exactly these parameters.
+            let run = unsafe { std::mem::transmute::<*const (), Call>(address) };
+            // More tasks than there are would write outside: one task is one block of rows and columns.
+            let blocking = pt2c_native::contraction::Blocking::choose(
+                Size::Static(shape.0),
+                Size::Static(shape.1),
+                Size::Static(shape.2),
+                tile::choose(&target, accumulator, Size::Static(shape.0), Size::Static(shape.1)),
+            );
+            run(
+                ga.ptr(),
+                gw.ptr(),
+                go.ptr(),
+                0,
+                m.div_ceil(blocking.rows as usize) * n.div_ceil(blocking.columns as usize),
+            );
+            for i in 0..m {
+                for j in 0..n {
+                    let want: f64 = (0..k).map(|l| value(a[i * k + l]) * value(w[j * k + l])).sum();
+                    let at = (i * n + j) * accumulator.bytes() as usize;
+                    let raw = &go.values()[at..at + accumulator.bytes() as usize];
+                    let got = match accumulator {
+                        Elem::F32 => f64::from(f32::from_le_bytes(raw.try_into().expect("four bytes"))),
+                        Elem::F64 => f64::from_le_bytes(raw.try_into().expect("eight bytes")),
+                        Elem::I64 => i64::from_le_bytes(raw.try_into().expect("eight bytes")) as f64,
+                        _ => f64::from(i32::from_le_bytes(raw.try_into().expect("four bytes"))),
+                    };
+                    assert!(
+                        (got - want).abs() <= tolerance,
+                        "{:?} {name} [{i}, {j}]: {got}, expected {want}",
+                        target.isa
+                    );
+                }
             }
         }
     }
