@@ -174,6 +174,14 @@ def input_views_returned(m, x):
     return x[0], x
 
 
+def powers(m, x):
+    y = x.clone()
+    y.pow_(2)
+    y.pow_(x)
+    y.clamp_min_(0.25)
+    return y
+
+
 def complex_parts(m, x):
     z = torch.view_as_complex(x.clone())
     z.mul_(2)
@@ -223,6 +231,30 @@ class NoGrad(nn.Module):
         return y + z
 
 
+class Autocast(nn.Module):
+    """Saved as a nested graph of uncast operators: the conversions are the reader's to insert."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear, self.norm = nn.Linear(4, 3), nn.LayerNorm(3)
+        self.conv, self.bn = nn.Conv1d(2, 3, 3, padding=1), nn.BatchNorm1d(3).eval()
+
+    def forward(self, x, y):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            mixed = torch.relu(self.linear(x)) + x[:, :3]
+            scores = torch.softmax(mixed @ mixed.t(), -1)
+            mixed = self.norm(self.linear(x))
+            wide = torch.cat([mixed, x], 1)
+            q = self.bn(self.conv(y)).transpose(1, 2)
+            attended = nn.functional.scaled_dot_product_attention(q, q, y.new_ones(q.shape))
+            loss = nn.functional.mse_loss(mixed, x[:, :3])
+            with torch.autocast("cpu", enabled=False):
+                plain = self.linear(x)
+            mixed.add_(1)
+        return scores, wide, attended, loss, plain, mixed
+
+
 class Dynamic(nn.Module):
     def __init__(self):
         super().__init__()
@@ -262,6 +294,8 @@ CASES = {
     "norms": (Norms(), (ramp(5, 3),), None),
     "tied": (Tied(), (ramp(4),), None),
     "no_grad": (NoGrad(), (ramp(3),), None),
+    "autocast": (Autocast(), (ramp(5, 4) - 2, ramp(2, 2, 6) - 3), None),
+    "powers": (Buffers(powers), (ramp(3),), None),
     "dynamic": (Dynamic(), (ramp(4, 4),), ({0: b},)),
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use indexmap::IndexMap;
 
-use pt2c_ir::Bytes;
+use pt2c_ir::{Bytes, Diagnostic};
 
 use crate::archive::{Archive, ArchiveError};
 use crate::payload::{PayloadError, Payloads};
@@ -31,6 +31,27 @@ pub enum LoadError {
         /// What was looked for.
         wanted: String,
     },
+}
+
+impl From<LoadError> for Diagnostic {
+    fn from(error: LoadError) -> Diagnostic {
+        let diagnostic = Diagnostic::error(error.to_string());
+        match &error {
+            LoadError::Archive(ArchiveError::WrongLayout { layout }) => {
+                Diagnostic::error(format!("this is {layout}")).help(layout.advice())
+            }
+            LoadError::Archive(ArchiveError::Io(_)) => diagnostic,
+            LoadError::Archive(ArchiveError::Checksum { .. } | ArchiveError::Damaged { .. }) => {
+                diagnostic.help("copy or download the file again")
+            }
+            LoadError::Archive(_) => diagnostic.help("save the program again with torch.export.save"),
+            LoadError::Schema(SchemaError::Version { .. }) => diagnostic.help(
+                "load it with torch.export.load in a PyTorch that reads this version, and save it again with torch.export.save in a current one",
+            ),
+            LoadError::Schema(_) | LoadError::Payload(_) => diagnostic,
+            LoadError::NoSuchModel { .. } => diagnostic.help("name one of them"),
+        }
+    }
 }
 
 /// A program with its weights: what `torch.export.load` returns.

@@ -82,6 +82,7 @@ fn tensors(path: &Path) -> BTreeMap<String, Tensor> {
     file.iter()
         .map(|(name, view)| {
             let dtype = match view.dtype() {
+                safetensors::Dtype::BF16 => DType::BF16,
                 safetensors::Dtype::F16 => DType::F16,
                 safetensors::Dtype::F32 => DType::F32,
                 safetensors::Dtype::F64 => DType::F64,
@@ -95,8 +96,10 @@ fn tensors(path: &Path) -> BTreeMap<String, Tensor> {
 
 fn assert_close(what: &str, found: &Tensor, expected: &Tensor) {
     assert_eq!((found.dtype(), found.shape()), (expected.dtype(), expected.shape()), "{what}");
+    // A result in half precision may round the other way where the sum inside was taken in another order.
+    let tolerance = if found.dtype().size() == 2 { 1e-2 } else { 1e-5 };
     for (i, (a, b)) in found.to_f64s().iter().zip(expected.to_f64s()).enumerate() {
-        assert!((a - b).abs() <= 1e-5 * b.abs().max(1.0), "{what}[{i}]: {a}, PyTorch has {b}");
+        assert!((a - b).abs() <= tolerance * b.abs().max(1.0), "{what}[{i}]: {a}, PyTorch has {b}");
     }
 }
 

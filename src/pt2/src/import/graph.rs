@@ -10,9 +10,9 @@ use pt2c_ops::{Schema, infer, lookup};
 use super::arguments::{self, NamedArg, lay_out};
 use super::error::{ImportError, ImportErrorKind};
 use super::facts::{Typed, typed};
-use super::functionalize::{Alias, Memories, Mutation, Names, Owner, add, mutation, view_steps};
+use super::functionalize::{Alias, Memories, Mutation, Names, Owner, add, mutation, row_major, view_steps};
 use super::symbols::{Expressions, Facts};
-use super::{location, schemas};
+use super::{autocast, location, schemas};
 use crate::schema::{self, Argument, Node, OptionalTensorArgument};
 
 /// What all graphs of a program share while they are imported.
@@ -36,6 +36,8 @@ pub struct Builder<'s> {
     pub memories: Memories,
     /// Inside a branch or body, which may never run.
     nested: bool,
+    /// Inside an autocast region.
+    autocast: bool,
 }
 
 /// A node's tensor results: names (`None` for an undefined one) with their types, in order.
@@ -44,7 +46,7 @@ type Results = Vec<(Option<String>, Typed)>;
 impl<'s> Builder<'s> {
     /// An empty graph: the program's own.
     pub fn new(shared: &'s mut Shared) -> Builder<'s> {
-        Builder { shared, graph: Graph::new(), memories: Memories::default(), nested: false }
+        Builder { shared, graph: Graph::new(), memories: Memories::default(), nested: false, autocast: false }
     }
 
     /// Imports all nodes of `source`; `names` holds its inputs and receives its values.
@@ -80,7 +82,10 @@ impl<'s> Builder<'s> {
             Ok(subgraphs.pop_front().unwrap_or(Arg::None))
         })?;
         let results = self.results(source, node)?;
-        let call = Call { op, signature, args, results, name: node_name(node), location };
+        let mut call = Call { op, signature, args, results, name: node_name(node), location };
+        if self.autocast {
+            self.convert_operands(names, &mut call)?;
+        }
         Ok(self.call(names, call)?)
     }
 
@@ -211,6 +216,31 @@ impl<'s> Builder<'s> {
             }
         }
         Ok(results)
+    }
+
+    /// Inserts the conversions that an autocast region makes.
+    fn convert_operands(&mut self, names: &mut Names, call: &mut Call<'_>) -> Result<(), ImportErrorKind> {
+        let Some((_, result)) = call.results.first() else { return Ok(()) };
+        let scope = &self.shared.facts.scope;
+        let Some(dtype) = autocast::conversion(call.op, &call.args, names, &result.fact, scope) else {
+            return Ok(());
+        };
+        let location = call.location;
+        for operand in call.args.iter_mut().flat_map(Arg::tensors_mut) {
+            let from = known(names, operand)?.typed.clone();
+            if !from.fact.dtype.is_float() || from.fact.dtype == dtype {
+                continue;
+            }
+            let to = from.fact.with_dtype(dtype);
+            let value = self.read(names, operand, location)?;
+            let value = self.convert(value, &from.fact, &to, location)?;
+            let typed = Typed { strides: row_major(&to.shape), fact: to };
+            let view = self.memories.allocate(value, typed, Owner::Intermediate);
+            // No archive has such a name; a later use of the operand converts it again, and equal nodes are merged.
+            *operand = format!("{operand} as {dtype}");
+            names.insert(operand.clone(), view);
+        }
+        Ok(())
     }
 
     /// Adds a call, made functional.
@@ -387,7 +417,8 @@ impl<'s> Builder<'s> {
 
     /// Imports a nested graph of a higher-order operator.
     fn subgraph(&mut self, source: &schema::Graph) -> Result<NamedArg, ImportError> {
-        let mut builder = Builder { nested: true, ..Builder::new(self.shared) };
+        let autocast = self.autocast;
+        let mut builder = Builder { nested: true, autocast, ..Builder::new(self.shared) };
         let mut names = Names::new();
         for input in &source.inputs {
             if let Argument::AsTensor(tensor) = input {
@@ -423,7 +454,7 @@ impl<'s> Builder<'s> {
 
     /// Imports a nested graph in place of the node: operators that only set a mode around it.
     fn inline(&mut self, names: &mut Names, node: &Node, inlined: Inlined<'_>) -> Result<(), ImportError> {
-        let Inlined { graph: source, operands } = inlined;
+        let Inlined { graph: source, operands, autocast } = inlined;
         if source.inputs.len() != operands.len() {
             let reason = format!("{} operands for {} inputs of the nested graph", operands.len(), source.inputs.len());
             return Err(ImportErrorKind::argument("operands", reason).into());
@@ -434,7 +465,11 @@ impl<'s> Builder<'s> {
                 insert(&mut inner, &input.name, known(names, &operand.name)?.clone())?;
             }
         }
-        self.nodes(source, &mut inner)?;
+        let outside = self.autocast;
+        self.autocast = autocast.unwrap_or(outside);
+        let imported = self.nodes(source, &mut inner);
+        self.autocast = outside;
+        imported?;
         let results: Vec<&str> = node.outputs.iter().flat_map(tensor_names).collect();
         let returned: Vec<&str> = source.outputs.iter().flat_map(tensor_names).collect();
         if results.len() != returned.len() {
@@ -463,6 +498,8 @@ struct Call<'a> {
 struct Inlined<'a> {
     graph: &'a schema::Graph,
     operands: Vec<&'a Argument>,
+    /// Whether autocast is on inside; `None` leaves it as it is outside.
+    autocast: Option<bool>,
 }
 
 /// The nested graph of operators that only set a mode which means nothing here.
@@ -473,21 +510,17 @@ fn inlined<'a>(node: &'a Node, op: &str) -> Result<Option<Inlined<'a>>, ImportEr
         _ => None,
     });
     let Some((at, graph)) = found else { return Ok(None) };
-    match op {
-        "higher_order.wrap_with_set_grad_enabled" | "higher_order.tag_activation_checkpoint" => {}
-        "higher_order.wrap_with_autocast" => {
-            let enabled = node.inputs.get(2).map(|input| &input.arg);
-            if !matches!(enabled, Some(Argument::AsBool(false))) {
-                return Err(ImportErrorKind::unsupported(
-                    "an autocast region",
-                    "export the module without torch.autocast, or convert it with .to(torch.bfloat16) first",
-                ));
-            }
-        }
+    let autocast = match op {
+        "higher_order.wrap_with_set_grad_enabled" | "higher_order.tag_activation_checkpoint" => None,
+        // Device, type, enabled, cache enabled, graph.
+        "higher_order.wrap_with_autocast" => match node.inputs.get(2).map(|input| &input.arg) {
+            Some(Argument::AsBool(enabled)) => Some(*enabled),
+            _ => return Err(ImportErrorKind::argument("enabled", "is no boolean")),
+        },
         _ => return Ok(None),
-    }
+    };
     let operands = node.inputs.iter().skip(at + 1).map(|input| &input.arg).collect();
-    Ok(Some(Inlined { graph, operands }))
+    Ok(Some(Inlined { graph, operands, autocast }))
 }
 
 fn tensor_names(argument: &Argument) -> Vec<&str> {

@@ -2,10 +2,12 @@
 //!
 //! Operators get complete arguments (`arguments`, `schemas`), symbolic integers become dimension expressions and
 //! their nodes disappear, guards and assertions become constraints (`symbols`), in-place operators and writes
-//! through views become pure operators with mutation outputs (`functionalize`), and every node keeps the user's
-//! source line and module path (`location`). `graph` walks the nodes, this file the signature.
+//! through views become pure operators with mutation outputs (`functionalize`), autocast regions
+//! get the conversions that they imply (`autocast`), and every node keeps the user's source line and module path
+//! (`location`). `graph` walks the nodes, this file the signature.
 
 mod arguments;
+mod autocast;
 mod error;
 mod facts;
 mod functionalize;

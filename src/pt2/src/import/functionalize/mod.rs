@@ -15,6 +15,7 @@ mod strides;
 mod views;
 
 pub use inplace::{Mutation, mutation};
+pub use strides::row_major;
 pub use views::{Alias, view_steps};
 
 use indexmap::IndexMap;
