@@ -248,11 +248,11 @@ class Autocast(nn.Module):
             wide = torch.cat([mixed, x], 1)
             q = self.bn(self.conv(y)).transpose(1, 2)
             attended = nn.functional.scaled_dot_product_attention(q, q, y.new_ones(q.shape))
-            loss = nn.functional.mse_loss(mixed, x[:, :3])
+            product = torch.prod(mixed)
             with torch.autocast("cpu", enabled=False):
                 plain = self.linear(x)
             mixed.add_(1)
-        return scores, wide, attended, loss, plain, mixed
+        return scores, wide, attended, product, plain, mixed
 
 
 class Dynamic(nn.Module):
