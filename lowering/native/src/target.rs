@@ -48,6 +48,15 @@ const fn named(name: &'static str, isa: Isa, extra: &'static [&'static str]) -> 
     Named { name, isa, f16c: !matches!(isa, Isa::Baseline), extra }
 }
 
+/// What the third level of x86-64 has beyond the first.
+const AVX2: &[&str] = &[
+    "sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "avx2", "fma", "f16c", "bmi", "bmi2", "lzcnt", "movbe",
+];
+/// What the fourth level has beyond the first.
+const AVX512: &[&str] = &[
+    "sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "avx2", "fma", "f16c", "bmi", "bmi2", "lzcnt", "movbe",
+    "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl",
+];
 const ICE: &[&str] = &["avx512vbmi", "avx512vbmi2", "avx512vnni", "avx512bitalg", "avx512vpopcntdq", "gfni"];
 const SAPPHIRE: &[&str] =
     &["avx512vbmi", "avx512vbmi2", "avx512vnni", "avx512bitalg", "avx512vpopcntdq", "gfni", "avx512bf16", "avx512fp16"];
@@ -136,6 +145,20 @@ impl Target {
             Isa::Avx512 => (16, 32),
         };
         Target { cpu, features, isa, lanes, registers, fma: isa != Isa::Baseline, f16c }
+    }
+
+    /// The instructions that generated code may use, as LLVM names them (`avx2`, `fma`, …): what a machine must have.
+    pub fn instructions(&self) -> Vec<String> {
+        if !self.features.is_empty() {
+            return self.features.split(',').filter_map(|f| f.strip_prefix('+')).map(str::to_string).collect();
+        }
+        let extra = NAMED.iter().find(|n| n.name == self.cpu).map_or(&[][..], |n| n.extra);
+        let level: &[&str] = match self.isa {
+            Isa::Baseline => &[],
+            Isa::Avx2 => AVX2,
+            Isa::Avx512 => AVX512,
+        };
+        level.iter().chain(extra).map(|f| f.to_string()).collect()
     }
 
     /// Bits of one vector register.

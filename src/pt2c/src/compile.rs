@@ -80,7 +80,7 @@ impl Compiled {
             name: settings.name.clone(),
             description: vec![format!("Compiled from the PyTorch program \"{}\".", self.program.name)],
             cpu: target.cpu.clone(),
-            cpu_features: target.features.split(',').filter_map(|f| f.strip_prefix('+')).map(str::to_string).collect(),
+            cpu_features: target.instructions(),
             messages: self.code.lowered.messages.clone(),
         };
         pt2c_library::describe(&self.program, &self.code.lowered.program, identity)
