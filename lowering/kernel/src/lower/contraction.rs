@@ -33,8 +33,13 @@ pub fn lower(
 /// One symbol for each dimension of a shape; dimensions of size 1 have index 0 and no symbol in addresses.
 fn symbols(body: &mut Body<'_>, shape: &[Dim], hint: &str) -> (Vec<(Symbol, Dim)>, Vec<Dim>) {
     let loops: Vec<(Symbol, Dim)> = shape.iter().map(|n| (body.new_symbol(hint, n), n.clone())).collect();
-    let index = loops.iter().map(|(s, n)| if n.is_one() { Dim::ZERO } else { Dim::sym(s.clone()) }).collect();
+    let index = loops.iter().map(coordinate).collect();
     (loops, index)
+}
+
+/// The index along a loop: its symbol, or 0 where there is only one iteration, as views write it.
+fn coordinate((symbol, extent): &(Symbol, Dim)) -> Dim {
+    if extent.is_one() { Dim::ZERO } else { Dim::sym(symbol.clone()) }
 }
 
 /// Everything after the root, evaluated where the root's element at `index` is the accumulator.
@@ -85,20 +90,20 @@ fn matmul(
     let m = one(body, "m", &out.shape[ro - 2]);
     let n = one(body, "n", &out.shape[ro - 1]);
     let k = one(body, "k", &fa.shape[ra - 1]);
-    let at = |fact: &Fact, row: &Symbol, column: &Symbol| {
+    let at = |fact: &Fact, row: &(Symbol, Dim), column: &(Symbol, Dim)| {
         let lead = &batch_index[batch_index.len() + 2 - fact.rank().min(batch_index.len() + 2)..];
         let mut index: Vec<Dim> = fact.shape[..fact.rank() - 2]
             .iter()
             .zip(lead)
             .map(|(n, i)| if n.is_one() { Dim::ZERO } else { i.clone() })
             .collect();
-        index.extend([Dim::sym(row.clone()), Dim::sym(column.clone())]);
+        index.extend([coordinate(row), coordinate(column)]);
         index
     };
-    let (a_param, a_address) = operand(body, a, &at(&fa, &m.0, &k.0))?;
-    let (b_param, b_address) = operand(body, b, &at(&fb, &k.0, &n.0))?;
+    let (a_param, a_address) = operand(body, a, &at(&fa, &m, &k))?;
+    let (b_param, b_address) = operand(body, b, &at(&fb, &k, &n))?;
     let mut index = batch_index.clone();
-    index.extend([Dim::sym(m.0.clone()), Dim::sym(n.0.clone())]);
+    index.extend([coordinate(&m), coordinate(&n)]);
     let epilogue = epilogue(body, root, &index)?;
     let batched_b = batch.iter().any(|(s, _)| b_address.mentions(&|x| x == s));
     let b = if is_constant(b_param) && !batched_b {
@@ -216,7 +221,6 @@ fn attention(body: &mut Body<'_>, root: NodeId, args: &[Arg]) -> Result<KernelBo
     let position = one(body, "j", &fk.shape[rank - 2]);
     let depth = one(body, "d", &fq.shape[rank - 1]);
     let value_depth = one(body, "e", &fv.shape[rank - 1]);
-    let sym = |s: &(Symbol, Dim)| Dim::sym(s.0.clone());
     // Several query heads share one key head.
     let head = rank - 3;
     let grouped = |fact: &Fact| -> Vec<Dim> {
@@ -233,19 +237,19 @@ fn attention(body: &mut Body<'_>, root: NodeId, args: &[Arg]) -> Result<KernelBo
             })
             .collect()
     };
-    let at = |fact: &Fact, a: &(Symbol, Dim), b: &(Symbol, Dim)| [grouped(fact), vec![sym(a), sym(b)]].concat();
+    let at = |fact: &Fact, a: &(Symbol, Dim), b: &(Symbol, Dim)| [grouped(fact), vec![coordinate(a), coordinate(b)]].concat();
     let q = operand(body, *q, &at(&fq, &row, &depth))?;
     let k = operand(body, *k, &at(&fk, &position, &depth))?;
     let v = operand(body, *v, &at(&fv, &position, &value_depth))?;
     let mask = match mask {
         Arg::Tensor(m) => {
-            let full = [batch_index.clone(), vec![sym(&row), sym(&position)]].concat();
+            let full = [batch_index.clone(), vec![coordinate(&row), coordinate(&position)]].concat();
             let at = pt2c_ops::index_map::broadcast_index(body.fact(*m)?, &full);
             Some(body.eval_lazy(*m, &at)?)
         }
         _ => None,
     };
-    let index = [batch_index.clone(), vec![sym(&row), sym(&value_depth)]].concat();
+    let index = [batch_index.clone(), vec![coordinate(&row), coordinate(&value_depth)]].concat();
     let epilogue = epilogue(body, root, &index)?;
     Ok(KernelBody::Attention(Attention {
         batch,
