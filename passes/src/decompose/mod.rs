@@ -10,8 +10,10 @@ mod binary;
 mod builder;
 mod common;
 mod compare;
+mod composite;
 mod conv;
 mod creation;
+mod distance;
 mod dtype;
 mod einsum;
 mod embedding_bag;
@@ -29,6 +31,7 @@ mod scan;
 mod scatter;
 mod softmax;
 mod sort;
+mod statistics;
 mod ternary;
 mod unary;
 
@@ -49,8 +52,10 @@ const FAMILIES: &[&[(&str, Decomposition)]] = &[
     attention::TABLE,
     binary::TABLE,
     compare::TABLE,
+    composite::TABLE,
     conv::TABLE,
     creation::TABLE,
+    distance::TABLE,
     dtype::TABLE,
     einsum::TABLE,
     embedding_bag::TABLE,
@@ -67,6 +72,7 @@ const FAMILIES: &[&[(&str, Decomposition)]] = &[
     scatter::TABLE,
     softmax::TABLE,
     sort::TABLE,
+    statistics::TABLE,
     ternary::TABLE,
     unary::TABLE,
 ];

@@ -28,6 +28,8 @@ fn evaluation_agrees_with_pytorch_and_inference_with_evaluation() {
                 }
                 Err(e) => Some(format!("evaluation: {e}")),
                 Ok(got) => s.differs(&got).or_else(|| match inferred {
+                    // The size of the result depends on the values.
+                    Err(OpError::Unsupported(_)) => None,
                     Err(e) => Some(format!("inference: {e}")),
                     Ok(facts) => disagrees(&facts, &got),
                 }),

@@ -5,8 +5,10 @@ mod assert;
 pub mod attention;
 mod binary;
 mod compare;
+pub mod composite;
 pub mod conv;
 pub mod creation;
+pub mod distance;
 mod dtype;
 pub mod einsum;
 pub mod embedding_bag;
@@ -26,6 +28,7 @@ pub mod scatter;
 mod slicing;
 pub mod softmax;
 pub mod sort;
+pub mod statistics;
 mod ternary;
 pub mod unary;
 mod view;
@@ -41,8 +44,10 @@ pub const FAMILIES: &[&[OpDef]] = &[
     attention::OPS,
     binary::OPS,
     compare::OPS,
+    composite::OPS,
     conv::OPS,
     creation::OPS,
+    distance::OPS,
     dtype::OPS,
     einsum::OPS,
     embedding_bag::OPS,
@@ -62,6 +67,7 @@ pub const FAMILIES: &[&[OpDef]] = &[
     slicing::OPS,
     softmax::OPS,
     sort::OPS,
+    statistics::OPS,
     ternary::OPS,
     unary::OPS,
     view::OPS,
