@@ -56,7 +56,7 @@ impl Arithmetic {
 pub(super) fn unroll(tile: u32) -> i64 {
     match tile {
         0..=4 => 8,
-        5..=31 => 4,
+        5..=11 => 4,
         _ => 2,
     }
 }

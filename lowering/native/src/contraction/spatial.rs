@@ -33,6 +33,9 @@ pub(super) struct Segment {
     pub last: u32,
 }
 
+/// Runs of taps over all tiles of a row, from which on borders are done pixel by pixel.
+const MOST_SEGMENTS: usize = 48;
+
 /// A tile's body: (builder, first output, pixels, taps).
 pub(super) type TileBody<'a> = dyn FnMut(&mut Func<'_>, Size, u32, &[Segment]) -> Result<(), NativeError> + 'a;
 
@@ -98,6 +101,10 @@ impl Axis {
             start += size;
         }
         runs.extend(run);
+        // A wide window over a padded row: every border tile is different. Too much code.
+        if runs.iter().map(|(_, _, _, segments)| segments.len()).sum::<usize>() > MOST_SEGMENTS {
+            return self.unknown_tiles(b, pixels, body);
+        }
         for (first, n, size, segments) in runs {
             for_range(b, Size::ZERO, Size::Static(n), |b, t| {
                 let o = t.times(b, size).plus(b, first);

@@ -56,9 +56,13 @@ fn cost(m: i64, n: i64, lanes: i64, rows: i64, vectors: i64) -> f64 {
 /// The tile for an output of `m` rows and `n` columns accumulated in `elem`. Where a size is unknown a large one is
 /// assumed.
 pub fn choose(target: &Target, elem: Elem, m: Size, n: Size) -> Tile {
-    let lanes = target.lanes_of(elem.bytes());
     let m = m.known().unwrap_or(240).max(1);
     let n = n.known().unwrap_or(480).max(1);
+    // Few columns: narrower vectors waste fewer lanes, and two of them start in a cycle.
+    let mut lanes = target.lanes_of(elem.bytes());
+    while lanes > 4 && n <= i64::from(lanes / 2) {
+        lanes /= 2;
+    }
     let l = i64::from(lanes);
     let mut best = Tile { rows: 4, vectors: 2, lanes };
     let mut least = f64::INFINITY;
