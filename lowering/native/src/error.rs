@@ -42,12 +42,6 @@ pub enum NativeError {
         /// What it is.
         what: String,
     },
-    /// A call of a loaded library failed.
-    #[error("{message}")]
-    Call {
-        /// The library's own words.
-        message: String,
-    },
     /// A library could not be loaded into this process.
     #[error("the compiled library could not be loaded: {message}")]
     Load {

@@ -15,11 +15,9 @@ pub mod loops;
 pub mod math;
 mod mlir;
 pub mod program;
-pub mod session;
 pub mod target;
 
 pub use error::NativeError;
 pub use llvm::{Compiled, Options, check_module, compile_module};
 pub use loader::Loaded;
-pub use session::Session;
 pub use target::{Isa, Target};

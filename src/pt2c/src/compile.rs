@@ -52,7 +52,6 @@ pub fn native_error(error: NativeError) -> Diagnostic {
     let diagnostic = Diagnostic::error(error.to_string());
     match error {
         NativeError::UnknownCpu { .. } => diagnostic.help("use --cpu native for this machine"),
-        NativeError::Call { .. } => diagnostic,
         _ => diagnostic.help("this is a defect of pt2c: please report it with the model, or with its `pt2c inspect` output"),
     }
 }
@@ -97,36 +96,9 @@ impl Compiled {
     }
 
     /// All objects of the library, weights embedded: what a linker would get.
-    pub fn objects(&self, settings: &Settings) -> Result<Vec<Vec<u8>>, Diagnostic> {
+    pub fn objects(&self, settings: &Settings) -> Result<Vec<CompiledObject>, Diagnostic> {
         let (spec, weights) = self.describe(settings)?;
-        let objects =
-            pt2c_library::link_objects(&spec, self.members(settings), &weights, WeightsPlacement::Embedded)
-                .map_err(|e| Diagnostic::error(e.to_string()))?;
-        Ok(objects.into_iter().map(|o| o.bytes).collect())
+        pt2c_library::link_objects(&spec, self.members(settings), &weights, WeightsPlacement::Embedded)
+            .map_err(|e| Diagnostic::error(e.to_string()))
     }
-}
-
-/// The library's name of an element type.
-pub fn abi_dtype(dtype: pt2c_ir::DType) -> Result<pt2c_abi::DType, Diagnostic> {
-    use pt2c_ir::DType as D;
-    Ok(match dtype {
-        D::Bool => pt2c_abi::DType::Bool,
-        D::U8 => pt2c_abi::DType::U8,
-        D::I8 => pt2c_abi::DType::I8,
-        D::I16 => pt2c_abi::DType::I16,
-        D::U16 => pt2c_abi::DType::U16,
-        D::I32 => pt2c_abi::DType::I32,
-        D::U32 => pt2c_abi::DType::U32,
-        D::I64 => pt2c_abi::DType::I64,
-        D::U64 => pt2c_abi::DType::U64,
-        D::F8E4M3FN => pt2c_abi::DType::F8E4M3FN,
-        D::F8E5M2 => pt2c_abi::DType::F8E5M2,
-        D::F16 => pt2c_abi::DType::F16,
-        D::BF16 => pt2c_abi::DType::BF16,
-        D::F32 => pt2c_abi::DType::F32,
-        D::F64 => pt2c_abi::DType::F64,
-        D::C32 => pt2c_abi::DType::C32,
-        D::C64 => pt2c_abi::DType::C64,
-        D::C128 => pt2c_abi::DType::C128,
-    })
 }

@@ -4,6 +4,7 @@
 
 pub mod command;
 pub mod compile;
+pub mod execute;
 pub mod leaves;
 pub mod pipeline;
 pub mod render;

@@ -279,6 +279,15 @@ impl Instance {
     /// # Errors
     /// If an argument has another type or rank, or the library reports an error.
     pub fn run(&mut self, inputs: &[Value]) -> Result<Finished, RunError> {
+        self.run_repeatedly(inputs, 1).map(|(finished, _)| finished)
+    }
+
+    /// Runs the program `count` times (at least once) on the same inputs and outputs and gives the seconds of each call.
+    /// State and changed inputs carry over from call to call.
+    ///
+    /// # Errors
+    /// As [`Instance::run`].
+    pub fn run_repeatedly(&mut self, inputs: &[Value], count: usize) -> Result<(Finished, Vec<f64>), RunError> {
         let (mut words, mut buffers) = self.input_words(inputs)?;
         let mut result_words = vec![0i64; (self.model.output_words as usize).max(1)];
         // SAFETY: both arrays have the words that the descriptor states; this call reads no data pointer.
@@ -303,10 +312,15 @@ impl Instance {
                 *word = buffer.pointer().expose_provenance() as i64;
             }
         }
-        // SAFETY: every pointer leads to memory of the size that shapes and capacities state, alive until the call is
-        // over.
-        let status = unsafe { (self.api.run)(self.context, words.as_ptr(), result_words.as_mut_ptr()) };
-        self.check(status)?;
+        let mut seconds = Vec::with_capacity(count.max(1));
+        for _ in 0..count.max(1) {
+            let begun = std::time::Instant::now();
+            // SAFETY: every pointer leads to memory of the size that shapes and capacities state, alive until the call
+            // is over.
+            let status = unsafe { (self.api.run)(self.context, words.as_ptr(), result_words.as_mut_ptr()) };
+            seconds.push(begun.elapsed().as_secs_f64());
+            self.check(status)?;
+        }
         let mut outputs = Vec::new();
         for (leaf, memory) in self.output_leaves().iter().zip(&results) {
             let first = leaf.first_word as usize;
@@ -326,7 +340,7 @@ impl Instance {
                 _ => None,
             });
         }
-        Ok(Finished { outputs, inputs_after })
+        Ok((Finished { outputs, inputs_after }, seconds))
     }
 
     /// The words of the input struct, data pointers still missing, and copies of the tensors.

@@ -2,9 +2,9 @@
 
 use super::{Outcome, settings};
 use crate::tensors::{self, Tensors};
-use crate::{compile, leaves};
+use crate::{compile, execute, leaves};
 use clap::Args;
-use pt2c_native::Session;
+use pt2c_ir::Diagnostic;
 use pt2c_native::program::Keep;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -43,11 +43,11 @@ pub fn run(flags: &Flags) -> Outcome {
     let begun = Instant::now();
     let compiled = compile::compile(&program, &settings, &mut |_, _| Ok(()), &|_, _| {})?;
     let seconds = begun.elapsed().as_secs_f64();
-    let objects = compiled.objects(&settings)?;
-    let mut session = Session::new(&objects, &settings.name, flags.threads).map_err(compile::native_error)?;
-    let mut values = super::run::values(&inputs)?;
-    session.time(&mut values, flags.iterations.div_ceil(10)).map_err(compile::native_error)?;
-    let mut times = session.time(&mut values, flags.iterations.max(1)).map_err(compile::native_error)?;
+    let mut instance = execute::instance(&compiled, &settings, flags.threads)?;
+    let values = execute::values(&inputs)?;
+    let fail = |e: pt2c_native::library::RunError| Diagnostic::error(e.to_string());
+    instance.run_repeatedly(&values, flags.iterations.div_ceil(10)).map_err(fail)?;
+    let (_, mut times) = instance.run_repeatedly(&values, flags.iterations).map_err(fail)?;
     times.sort_by(f64::total_cmp);
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize] * 1e3;
     let (min, median, high) = (at(0.0), at(0.5), at(0.9));

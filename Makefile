@@ -1,0 +1,37 @@
+# The commands of the project. `make demo` and `make test` need a Debian 12 machine with rustup; see README.md.
+
+MODEL ?= tests/models/real_crepe_tiny.dyn.pt2
+WAV ?=
+PT2C := target/release/pt2c
+
+.PHONY: setup build demo test test-models bless bench fuzz clean
+
+setup:
+	@scripts/setup.sh
+
+build: setup
+	cargo build --release --package pt2c
+
+# A trained pitch tracker becomes a library, is linked into a C program and hears a tone (or WAV=file.wav).
+demo: build
+	$(PT2C) compile $(MODEL) --name crepe -o out
+	cc -O2 -std=c99 -Wall -Wextra -Iout demo/pitch.c out/libcrepe.a -lm -lpthread -o out/pitch
+	out/pitch $(WAV)
+
+test: setup
+	cargo test --release --workspace
+
+# The checks of the recorded programs over any folder: PT2C_MODELS=DIR make test-models
+test-models: setup
+	cargo test --release --package pt2c --test models
+
+# Rewrites the expected output of golden tests; review the difference before you commit it.
+bless: setup
+	PT2C_BLESS=1 cargo test --release --package pt2c-lit --package pt2c-pt2
+
+# The table of README.md; needs Python with torch and onnxruntime (see bench/README.md).
+bench: build
+	python3 bench/compare.py tests/models --pt2c $(PT2C)
+
+clean:
+	rm -rf out target
