@@ -93,7 +93,10 @@ impl Facts {
             let dim = expressions.dim(key)?;
             let (min, max) = (range.min_val, range.max_val.filter(|&max| max < i64::MAX - 1));
             if let Some(symbol) = dim.as_symbol() {
-                self.scope.declare(symbol, min, max);
+                // A lower bound of 2 says that 0 and 1 were not traced, not that they are illegal: PyTorch's own module
+                // runs them, unless a guard says otherwise (torch/_export/utils.py: "we allow dimensions to be 0/1").
+                let legal = if min.is_some_and(|min| (0..=2).contains(&min)) { Some(0) } else { min };
+                self.scope.declare(symbol, legal, max);
             }
             let bounds = [min.map(|min| Pred::ge(&dim, &Dim::int(min))), max.map(|max| Pred::le(&dim, &Dim::int(max)))];
             if dim.as_symbol().is_none() {
