@@ -208,7 +208,7 @@ pub enum Expr {
     /// An element of a parameter.
     Load { param: usize, address: Dim },
     /// `if condition { value } else { other }`, where `value` is only evaluated (its loads only execute) when the
-    /// condition holds.
+    /// condition holds. `other` may be evaluated in any case.
     Guarded { condition: Box<Expr>, value: Box<Expr>, other: Box<Expr> },
     /// `if condition { a } else { b }`, both evaluated.
     Select(Box<Expr>, Box<Expr>, Box<Expr>),

@@ -21,9 +21,9 @@
 #![forbid(unsafe_code)]
 
 mod ir;
-mod print;
 pub mod lower;
 pub mod plan_memory;
+mod print;
 
 pub use ir::*;
 pub use print::print;

@@ -52,7 +52,8 @@ pub fn native_error(error: NativeError) -> Diagnostic {
     let diagnostic = Diagnostic::error(error.to_string());
     match error {
         NativeError::UnknownCpu { .. } => diagnostic.help("use --cpu native for this machine"),
-        _ => diagnostic.help("this is a defect of pt2c: please report it with the model, or with its `pt2c inspect` output"),
+        _ => diagnostic
+            .help("this is a defect of pt2c: please report it with the model, or with its `pt2c inspect` output"),
     }
 }
 

@@ -129,4 +129,3 @@ pub fn oracle(program: &Program, inputs: &[Input], state: &Tensors) -> Result<Re
         state: outcome.buffers.iter().map(|(name, t)| (name.clone(), Stored::from_tensor(t))).collect(),
     })
 }
-

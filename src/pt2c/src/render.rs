@@ -22,7 +22,11 @@ fn render_with(diagnostic: &Diagnostic, renderer: &Renderer) -> String {
         && !l.code.is_empty()
     {
         let span = 0..l.code.len();
-        let label = if l.module.is_empty() { format!("in {}", l.function) } else { format!("in {} ({})", l.function, l.module) };
+        let label = if l.module.is_empty() {
+            format!("in {}", l.function)
+        } else {
+            format!("in {} ({})", l.function, l.module)
+        };
         let snippet = Snippet::source(l.code.clone())
             .path(l.file.clone())
             .line_start(l.line.max(1) as usize)

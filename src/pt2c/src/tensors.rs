@@ -148,8 +148,8 @@ pub fn write(path: &Path, tensors: &Tensors) -> Result<(), Diagnostic> {
     for (name, t) in tensors {
         let known = DTYPES.iter().find(|(_, d)| *d == t.dtype);
         let (dtype, _) = known.ok_or_else(|| unwritable(path, format!("tensor \"{name}\" is {}", t.dtype)))?;
-        let view = safetensors::tensor::TensorView::new(*dtype, t.shape.clone(), &t.bytes)
-            .map_err(|e| unwritable(path, e))?;
+        let view =
+            safetensors::tensor::TensorView::new(*dtype, t.shape.clone(), &t.bytes).map_err(|e| unwritable(path, e))?;
         views.push((name.clone(), view));
     }
     let bytes = safetensors::serialize(views, None).map_err(|e| unwritable(path, e))?;

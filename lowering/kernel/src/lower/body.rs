@@ -5,11 +5,11 @@
 //! block and the blocks inside it.
 
 use super::LowerError;
-use pt2c_ops::index_map::{address, broadcast_index, reshape_index};
 use super::scalar::{Scalar, scalar_of};
 use crate::{Access, BinaryOp, Carried, CompareOp, Expr, For, LoopKind, Param, ReduceOp, Stmt, Var};
 use pt2c_ir::dim::{Dim, Proof, Scope, Symbol};
 use pt2c_ir::{Arg, DType, Fact, Graph, NodeKind, ValueId};
+use pt2c_ops::index_map::{address, broadcast_index, reshape_index};
 use std::collections::BTreeMap;
 
 /// The dtype a value of this dtype is computed in.
@@ -368,23 +368,26 @@ impl<'g> Body<'g> {
             }
             start = end;
         }
-        let at = |start: &Dim| {
+        if parts.is_empty() {
+            return Err(LowerError::Malformed("cat of nothing"));
+        }
+        // Every part is read under its own condition: a target may evaluate what stands behind `other` for all lanes.
+        let computed = compute_type(dtype);
+        let mut expr = match computed {
+            DType::Bool => Expr::Bool(false),
+            d if d.is_float() => Expr::Float(0.0, d),
+            d => Expr::Int(0, d),
+        };
+        for (x, start, end) in parts.iter().rev() {
             let mut at = index.to_vec();
             at[dim] = self.scope.simplify(&(&index[dim] - start));
-            at
-        };
-        let indices: Vec<Vec<Dim>> = parts.iter().map(|(_, start, _)| at(start)).collect();
-        let Some((last, last_index)) = parts.last().map(|(x, ..)| *x).zip(indices.last()) else {
-            return Err(LowerError::Malformed("cat of nothing"));
-        };
-        let mut expr = self.eval_lazy(last, last_index)?;
-        for ((x, _, end), at) in parts.iter().zip(&indices).rev().skip(1) {
-            let value = self.eval_lazy(*x, at)?;
-            let condition = Expr::Compare(
-                CompareOp::Lt,
-                Box::new(Expr::Index(index[dim].clone())),
-                Box::new(Expr::Index(end.clone())),
-            );
+            let value = self.eval_lazy(*x, &at)?;
+            let position = || Box::new(Expr::Index(index[dim].clone()));
+            let mut condition = Expr::Compare(CompareOp::Lt, position(), Box::new(Expr::Index(end.clone())));
+            if !start.is_zero() {
+                let from = Expr::Compare(CompareOp::Ge, position(), Box::new(Expr::Index(start.clone())));
+                condition = Expr::Binary(BinaryOp::And, Box::new(from), Box::new(condition));
+            }
             expr = Expr::Guarded { condition: Box::new(condition), value: Box::new(value), other: Box::new(expr) };
         }
         Ok(self.name(dtype, expr))

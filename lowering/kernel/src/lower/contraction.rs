@@ -2,10 +2,10 @@
 
 use super::LowerError;
 use super::body::{Body, compute_type};
-use pt2c_ops::index_map::address;
 use crate::{Access, Attention, Body as KernelBody, Convolution, Epilogue, Kernel, Matmul, MatmulB, Stmt, Var};
 use pt2c_ir::dim::{Dim, Scope, Symbol};
 use pt2c_ir::{Arg, DType, Fact, Graph, NodeId, ValueId};
+use pt2c_ops::index_map::address;
 use std::collections::BTreeMap;
 
 /// Which parameters of the region hold constants of the program.
@@ -237,7 +237,9 @@ fn attention(body: &mut Body<'_>, root: NodeId, args: &[Arg]) -> Result<KernelBo
             })
             .collect()
     };
-    let at = |fact: &Fact, a: &(Symbol, Dim), b: &(Symbol, Dim)| [grouped(fact), vec![coordinate(a), coordinate(b)]].concat();
+    let at = |fact: &Fact, a: &(Symbol, Dim), b: &(Symbol, Dim)| {
+        [grouped(fact), vec![coordinate(a), coordinate(b)]].concat()
+    };
     let q = operand(body, *q, &at(&fq, &row, &depth))?;
     let k = operand(body, *k, &at(&fk, &position, &depth))?;
     let v = operand(body, *v, &at(&fv, &position, &value_depth))?;

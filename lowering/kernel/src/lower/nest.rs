@@ -7,10 +7,10 @@
 use super::LowerError;
 use super::body::Body;
 use super::collapse::collapse;
-use pt2c_ops::index_map::{address, reshape_index};
 use crate::{Access, Body as KernelBody, Expr, For, Kernel, LoopKind, Stmt};
 use pt2c_ir::dim::{Dim, Func, Kind, Scope, Symbol};
 use pt2c_ir::{Arg, Graph, NodeId, ValueId};
+use pt2c_ops::index_map::{address, reshape_index};
 
 /// Splits of logical dimensions: dimension and inner extent.
 type Splits = Vec<(usize, Dim)>;

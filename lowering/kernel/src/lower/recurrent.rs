@@ -2,11 +2,11 @@
 
 use super::body::Body;
 use super::contraction::IsConstant;
-use pt2c_ops::index_map::address;
 use super::{Binding, LowerError, Lowered};
 use crate::{Access, BinaryOp, Body as KernelBody, Carried, Expr, For, Kernel, LoopKind, ReduceOp, Stmt, UnaryOp};
 use pt2c_ir::dim::{Dim, Scope, Symbol};
 use pt2c_ir::{Arg, Fact, Graph, NodeId, ValueId};
+use pt2c_ops::index_map::address;
 
 fn binary(op: BinaryOp, a: Expr, b: Expr) -> Expr {
     Expr::Binary(op, Box::new(a), Box::new(b))

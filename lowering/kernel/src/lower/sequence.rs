@@ -2,13 +2,13 @@
 
 use super::body::{Body, compute_type, identity, reduce_op};
 use super::contraction::IsConstant;
-use pt2c_ops::index_map::{address, broadcast_index};
 use super::{Binding, LowerError, Lowered, nest};
 use crate::{
     Access, BinaryOp, Body as KernelBody, Carried, CompareOp, Expr, For, Kernel, LoopKind, ReduceOp, Stmt, UnaryOp,
 };
 use pt2c_ir::dim::{Dim, Scope, Symbol};
 use pt2c_ir::{Arg, DType, Fact, Graph, LocationId, NodeId, ValueId};
+use pt2c_ops::index_map::{address, broadcast_index};
 
 type Lowering = Result<Vec<Lowered>, LowerError>;
 

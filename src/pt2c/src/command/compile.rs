@@ -109,7 +109,8 @@ pub fn run(flags: &Flags) -> Outcome {
     dumps.after("import", &|| pt2c_ir::text::print(&imported.program))?;
     let bar = if flags.quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
     bar.set_style(
-        ProgressStyle::with_template("{msg:>14} [{bar:32}] {pos}/{len}").unwrap_or_else(|_| ProgressStyle::default_bar()),
+        ProgressStyle::with_template("{msg:>14} [{bar:32}] {pos}/{len}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
     bar.set_message("optimising");
     let compiled = compile::compile(

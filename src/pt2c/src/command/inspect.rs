@@ -77,16 +77,10 @@ fn describe(program: &Program) -> Value {
             json!({"name": output.name, "kind": kind, "type": ty})
         })
         .collect();
-    let symbols: Vec<Value> = program
-        .scope
-        .symbols()
-        .map(|(s, r)| json!({"name": s.to_string(), "min": r.min, "max": r.max}))
-        .collect();
-    let constraints: Vec<Value> = program
-        .constraints
-        .iter()
-        .map(|c| json!({"condition": c.pred.to_string(), "rule": c.rule}))
-        .collect();
+    let symbols: Vec<Value> =
+        program.scope.symbols().map(|(s, r)| json!({"name": s.to_string(), "min": r.min, "max": r.max})).collect();
+    let constraints: Vec<Value> =
+        program.constraints.iter().map(|c| json!({"condition": c.pred.to_string(), "rule": c.rule})).collect();
     let mut operators: IndexMap<&str, usize> = IndexMap::new();
     let mut modules: IndexMap<(String, String), usize> = IndexMap::new();
     for (_, node) in program.graph.nodes() {
@@ -132,7 +126,8 @@ fn text(about: &Value) -> String {
     let rows = |key: &str| about[key].as_array().cloned().unwrap_or_default();
     out.push_str("\ninputs\n");
     for i in rows("inputs") {
-        let what = if i["constant"].is_null() { plain(&i["type"]) } else { format!("constant {}", plain(&i["constant"])) };
+        let what =
+            if i["constant"].is_null() { plain(&i["type"]) } else { format!("constant {}", plain(&i["constant"])) };
         out.push_str(&format!("  {:>4}  {:<32} {what}\n", plain(&i["leaf"]), plain(&i["name"])));
     }
     out.push_str("\noutputs\n");
