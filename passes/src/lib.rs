@@ -7,3 +7,4 @@ pub mod fold_constants;
 pub mod fuse;
 pub mod layout;
 pub mod normalize;
+pub mod rewrite;

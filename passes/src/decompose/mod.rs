@@ -78,7 +78,7 @@ const FAMILIES: &[&[(&str, Decomposition)]] = &[
 ];
 
 /// How deep decompositions may go through other PyTorch operators: far more than any does.
-const MAX_DEPTH: usize = 64;
+pub(crate) const MAX_DEPTH: usize = 64;
 
 /// The decomposition of an operator by full name.
 pub fn decomposition_of(op: &str) -> Option<Decomposition> {

@@ -1,0 +1,90 @@
+//! Functions in terms of cheaper ones.
+
+use super::{Rule, Site, both, in_shape, rule};
+use crate::decompose::Val;
+use crate::rewrite::engine::Engine;
+use pt2c_ir::dim::Dim;
+
+/// The theme.
+pub const RULES: &[Rule] = &[
+    rule(
+        "pow_known",
+        "a power of 1, 2, 3, -1, -2, 1/2 or -1/2 without pow, as PyTorch computes it",
+        &["prim.pow"],
+        pow_known,
+    ),
+    rule("one_over", "1 / x is its reciprocal", &["prim.div"], one_over),
+    rule("reciprocal_sqrt", "1 / √x is rsqrt", &["prim.reciprocal"], reciprocal_sqrt),
+    rule("div_sqrt", "x / √y is x · rsqrt(y) where y is broadcast", &["prim.div"], div_sqrt),
+    rule("sigmoid_found", "1 / (1 + exp(-x)) is sigmoid", &["prim.reciprocal"], sigmoid_found),
+];
+
+fn pow_known(r: &mut Engine<'_>, s: &Site<'_>) -> Option<Val> {
+    let (x, exponent) = s.two()?;
+    let exponent = r.number(exponent)?;
+    let x = in_shape(r, s, x)?;
+    let float = r.dtype(x).is_float();
+    let mut b = r.b();
+    match exponent {
+        1.0 => Some(x),
+        2.0 => b.mul(x, x).ok(),
+        3.0 => {
+            let square = b.mul(x, x).ok()?;
+            b.mul(square, x).ok()
+        }
+        0.5 if float => b.sqrt(x).ok(),
+        -0.5 if float => b.rsqrt(x).ok(),
+        -1.0 if float => b.reciprocal(x).ok(),
+        -2.0 if float => {
+            let square = b.mul(x, x).ok()?;
+            b.reciprocal(square).ok()
+        }
+        _ => None,
+    }
+}
+
+fn one_over(r: &mut Engine<'_>, s: &Site<'_>) -> Option<Val> {
+    let (one, x) = s.two()?;
+    if r.number(one) != Some(1.0) || !r.dtype(x).is_float() {
+        return None;
+    }
+    let x = in_shape(r, s, x)?;
+    r.b().reciprocal(x).ok()
+}
+
+fn reciprocal_sqrt(r: &mut Engine<'_>, s: &Site<'_>) -> Option<Val> {
+    let x = r.operands(s.tensor(0)?, "prim.sqrt").first().copied()?;
+    r.b().rsqrt(x).ok()
+}
+
+fn div_sqrt(r: &mut Engine<'_>, s: &Site<'_>) -> Option<Val> {
+    let (x, root) = s.two()?;
+    let y = r.operands(root, "prim.sqrt").first().copied()?;
+    let numel = |shape: &[Dim]| shape.iter().fold(Dim::ONE, |n, d| &n * d);
+    let (few, many) = (numel(r.shape(y)), numel(r.shape(s.class)));
+    if !r.symbols().prove_lt(&few, &many).is_yes() || !r.dtype(x).is_float() {
+        return None;
+    }
+    let factor = r.b().rsqrt(y).ok()?;
+    r.b().mul(x, factor).ok()
+}
+
+fn sigmoid_found(r: &mut Engine<'_>, s: &Site<'_>) -> Option<Val> {
+    if !r.dtype(s.class).is_float() {
+        return None;
+    }
+    for pair in r.pairs(s.tensor(0)?, "prim.add") {
+        for (e, one) in both(pair) {
+            if r.number(one) != Some(1.0) {
+                continue;
+            }
+            for negated in r.operands(e, "prim.exp") {
+                if let Some(x) = r.operands(negated, "prim.neg").first().copied() {
+                    let x = in_shape(r, s, x)?;
+                    return r.b().sigmoid(x).ok();
+                }
+            }
+        }
+    }
+    None
+}
