@@ -73,7 +73,8 @@ pub fn cost(egraph: &EGraph<Node, Known<'_>>, node: &Node, class: Id) -> Option<
             let steps = operand(0).map_or(0, size).saturating_mul(extent(1, 1));
             flops(steps).saturating_mul(2).saturating_add(moved(written))
         }
-        "constant" | "iota" | "reshape" | "permute" | "expand" | "slice" => 2,
+        "constant" | "iota" | "reshape" | "expand" | "slice" => 2,
+        "permute" => 3,
         "pad" | "cat" | "update_slice" => moved(written) / 2 + 10,
         "assert" => 10,
         _ => match lookup(&format!("prim.{op}")) {

@@ -21,9 +21,9 @@ pub const PHASES: &[Phase] = &[
         run: pt2c_passes::normalize::normalize,
     },
     Phase {
-        name: "decompose",
-        about: "expand every operator into primitives",
-        run: pt2c_passes::decompose::decompose_program,
+        name: "rewrite",
+        about: "expand every operator into primitives and simplify, in one e-graph",
+        run: pt2c_passes::rewrite::rewrite,
     },
     Phase {
         name: "fold_constants",
