@@ -20,6 +20,7 @@ mod embedding_bag;
 mod grid;
 mod index;
 mod linear;
+mod loss;
 mod movement;
 mod norm;
 mod pool;
@@ -62,6 +63,7 @@ const FAMILIES: &[&[(&str, Decomposition)]] = &[
     grid::TABLE,
     index::TABLE,
     linear::TABLE,
+    loss::TABLE,
     norm::TABLE,
     pool::TABLE,
     random::TABLE,

@@ -16,6 +16,7 @@ pub mod grid;
 pub mod index;
 mod join;
 pub mod linear;
+pub mod loss;
 pub mod norm;
 mod pad;
 pub mod pool;
@@ -55,6 +56,7 @@ pub const FAMILIES: &[&[OpDef]] = &[
     index::OPS,
     join::OPS,
     linear::OPS,
+    loss::OPS,
     norm::OPS,
     pad::OPS,
     pool::OPS,
