@@ -15,8 +15,8 @@ use std::collections::{BinaryHeap, HashMap};
 const ROUNDS: usize = 8;
 /// Rounds of single changes.
 const SWEEPS: usize = 3;
-/// Words of sets above which sharing is not counted (2 GB).
-const MOST_WORDS: usize = 1 << 28;
+/// Words of sets above which the bottom-up choice is left out (half a gigabyte).
+const MOST_WORDS: usize = 1 << 26;
 
 /// A node that may be chosen.
 struct Candidate {

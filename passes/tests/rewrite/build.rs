@@ -223,11 +223,23 @@ pub fn close(a: &Tensor, b: &Tensor) -> bool {
     })
 }
 
+/// Whether the facts of every call are those that follow from its operands.
+fn check_facts(program: &Program) {
+    for (_, node) in program.graph.nodes() {
+        let Some(op) = node.op() else { continue };
+        let facts: Vec<Arg<Fact>> =
+            node.args().iter().map(|a| a.map(|v| program.graph.fact(*v).unwrap().clone())).collect();
+        let inferred = infer(op, &facts, &program.scope).unwrap_or_else(|e| panic!("{op}: {e}"));
+        assert_eq!(inferred, node.outputs, "{op}");
+    }
+}
+
 /// Rewrites, checks that the values are the same and no rule contradicted the facts; returns program and log.
 pub fn check(program: &Program) -> (Program, Log) {
     let (rewritten, log) = rewrite_with_log(program, &Options::default()).unwrap_or_else(|e| panic!("{e}"));
     assert!(log.conflicts.is_empty(), "{:?}", log.conflicts);
     assert!(!log.saturation.limited, "a limit was reached: {:?}", log.saturation);
+    check_facts(&rewritten);
     for seed in 1..4 {
         let (before, after) = (results(program, seed), results(&rewritten, seed));
         assert_eq!(before.len(), after.len());

@@ -140,6 +140,17 @@ fn undone() {
 }
 
 #[test]
+fn logic() {
+    for (op, known) in [("and", true), ("or", false)] {
+        let y = left_of(DType::Bool, &[4], |p, x| {
+            let c = p.call("prim.constant", vec![Arg::Bool(known), Arg::DType(DType::Bool)]);
+            p.binary(op, x, c)
+        });
+        assert_eq!(y, NOTHING);
+    }
+}
+
+#[test]
 fn signs_in_sums() {
     let two = |op: &'static str| {
         let mut p = P::new();
@@ -566,6 +577,30 @@ impl Attention {
                 let m = p.input(F, &[l, s]);
                 y = p.binary("add", y, m);
             }
+            Some("tril") => {
+                // As PyTorch decomposes is_causal: tril(ones), where(mask, 0, -inf), safe softmax.
+                let (low, zero) = (p.number(f64::NEG_INFINITY), p.number(0.0));
+                let i64 = Arg::DType(DType::I64);
+                let (rows, columns) = (
+                    p.call("prim.iota", vec![Arg::Int(Dim::int(l)), i64.clone()]),
+                    p.call("prim.iota", vec![Arg::Int(Dim::int(s)), i64.clone()]),
+                );
+                let rows = p.reshape(rows, &[l, 1]);
+                let d = p.binary("sub", columns, rows);
+                let none = p.call("prim.constant", vec![Arg::Int(Dim::ZERO), i64]);
+                let m = p.binary("le", d, none);
+                let all = p.call("prim.constant", vec![Arg::Bool(true), Arg::DType(DType::Bool)]);
+                let all = p.expand(all, &[l, s]);
+                let m = p.binary("and", m, all);
+                let m = p.call("prim.where", vec![t(m), t(zero), t(low)]);
+                y = p.binary("add", y, m);
+                let hidden = p.binary("eq", y, low);
+                let seen = p.unary("not", hidden);
+                let seen = p.row(seen, "any");
+                let nothing = p.unary("not", seen);
+                let w = p.softmax(y);
+                y = p.call("prim.where", vec![t(nothing), t(zero), t(w)]);
+            }
             Some("keep") | Some("drop") => {
                 let low = p.number(f64::NEG_INFINITY);
                 let iota = |p: &mut P, n: i64| p.call("prim.iota", vec![Arg::Int(Dim::int(n)), Arg::DType(DType::I64)]);
@@ -582,7 +617,9 @@ impl Attention {
             }
             _ => {}
         }
-        let y = p.softmax(y);
+        if self.mask != Some("tril") {
+            y = p.softmax(y);
+        }
         let y = product(&mut p, y, v);
         p.out(y);
         p
@@ -607,6 +644,7 @@ fn attention_found() {
         Attention { mask: Some("add"), ..plain() },
         Attention { mask: Some("keep"), ..plain() },
         Attention { mask: Some("drop"), ..plain() },
+        Attention { mask: Some("tril"), ..plain() },
         Attention { batch: vec![3], ..plain() },
         Attention { flat: true, ..plain() },
         Attention { flat: true, mask: Some("add"), divide: true, ..plain() },
@@ -618,7 +656,7 @@ fn attention_found() {
         if case.on_queries {
             assert_eq!(count(&rewritten, "mul"), 0);
         }
-        if case.mask == Some("keep") {
+        if matches!(case.mask, Some("keep" | "tril")) {
             assert_eq!(ops(&rewritten), ["attention"], "a causal mask is none");
         }
     }
@@ -643,6 +681,18 @@ fn no_attention_where_there_is_none() {
     let y = p.binary("matmul", w, v);
     p.out(y);
     assert_eq!(count(&check(&p.program).0, "attention"), 0);
+}
+
+#[test]
+fn attention_mask() {
+    let mut p = P::new();
+    let (q, k, v) = (p.input(F, &[2, 4, 8]), p.input(F, &[2, 5, 8]), p.input(F, &[2, 5, 8]));
+    let (m, zero, low) = (p.input(DType::Bool, &[4, 5]), p.number(0.0), p.number(f64::NEG_INFINITY));
+    let hidden = p.call("prim.where", vec![t(m), t(low), t(zero)]);
+    let args = vec![t(q), t(k), t(v), t(hidden), Arg::Float(0.35), Arg::Bool(false)];
+    let y = p.call("prim.attention", args);
+    p.out(y);
+    assert_eq!(ops(&fires(&p, "attention_mask")), ["not", "attention"]);
 }
 
 #[test]

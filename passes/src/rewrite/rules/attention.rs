@@ -31,6 +31,12 @@ pub const RULES: &[Rule] = &[
         &["prim.attention"],
         attention_shared_heads,
     ),
+    rule(
+        "attention_mask",
+        "an addend of 0 or -infinity is a mask of what is kept",
+        &["prim.attention"],
+        attention_mask,
+    ),
     rule("attention_causal", "a mask of what came before is causal attention", &["prim.attention"], attention_causal),
 ];
 
@@ -96,25 +102,29 @@ fn scores_of(r: &Engine<'_>, weights: Val) -> Option<Val> {
     None
 }
 
-/// The softmax in `where(all -inf, 0, softmax)`.
+/// The softmax in `where(all -inf, 0, softmax)` or `where(any not -inf, softmax, 0)`.
 fn safe_softmax(r: &Engine<'_>, args: &[Arg<Val>]) -> Option<Val> {
-    let (zero, softmax) = (*args.get(1)?.as_tensor()?, *args.get(2)?.as_tensor()?);
-    let condition = *args.first()?.as_tensor()?;
-    let scores = scores_of(r, softmax)?;
-    let hides = |v: Val| {
-        r.calls(v, "prim.reduce").iter().any(|args| {
-            let masked = args.first().and_then(Arg::as_tensor).copied();
-            let compared = |m: Val| {
-                r.pairs(m, "prim.eq")
-                    .into_iter()
-                    .flat_map(both)
-                    .any(|(x, low)| r.same(x, scores) && r.number(low) == Some(f64::NEG_INFINITY))
-            };
-            args.get(2).and_then(Arg::as_str) == Some("all") && masked.is_some_and(compared)
-        })
-    };
-    let per_row = is_per_row(r, condition, scores) && behind_keepdim(r, condition).into_iter().any(hides);
-    (per_row && r.number(zero) == Some(0.0)).then_some(softmax)
+    let (condition, a, b) = (*args.first()?.as_tensor()?, *args.get(1)?.as_tensor()?, *args.get(2)?.as_tensor()?);
+    for (zero, softmax, kind, compare) in [(a, b, "all", "prim.eq"), (b, a, "any", "prim.ne")] {
+        if r.number(zero) != Some(0.0) {
+            continue;
+        }
+        let Some(scores) = scores_of(r, softmax) else { continue };
+        let compared = |m: Val| {
+            let mut sides = r.pairs(m, compare).into_iter().flat_map(both);
+            sides.any(|(x, low)| r.same(x, scores) && r.number(low) == Some(f64::NEG_INFINITY))
+        };
+        let hides = |v: Val| {
+            r.calls(v, "prim.reduce").iter().any(|args| {
+                let masked = args.first().and_then(Arg::as_tensor).copied();
+                args.get(2).and_then(Arg::as_str) == Some(kind) && masked.is_some_and(compared)
+            })
+        };
+        if is_per_row(r, condition, scores) && behind_keepdim(r, condition).into_iter().any(hides) {
+            return Some(softmax);
+        }
+    }
+    None
 }
 
 /// What the scores of an attention are made of.
@@ -323,6 +333,23 @@ fn attention_shared_heads(r: &mut Engine<'_>, s: &Site<'_>) -> Option<Val> {
     r.b().one(s.op, args).ok()
 }
 
+fn attention_mask(r: &mut Engine<'_>, s: &Site<'_>) -> Option<Val> {
+    let mask = s.tensor(3)?;
+    for choice in r.calls(mask, "prim.where") {
+        let operand = |i: usize| choice.get(i).and_then(Arg::as_tensor).copied();
+        let (kept, a, b) = (operand(0)?, operand(1)?, operand(2)?);
+        let kept = match (r.number(a)?, r.number(b)?) {
+            (0.0, f64::NEG_INFINITY) => kept,
+            (f64::NEG_INFINITY, 0.0) => r.b().not(kept).ok()?,
+            _ => continue,
+        };
+        let mut args = s.args.clone();
+        args[3] = Arg::Tensor(kept);
+        return r.b().one(s.op, args).ok();
+    }
+    None
+}
+
 fn attention_causal(r: &mut Engine<'_>, s: &Site<'_>) -> Option<Val> {
     let mask = s.tensor(3)?;
     let [.., rows, columns] = r.shape(mask) else { return None };
@@ -339,8 +366,15 @@ fn attention_causal(r: &mut Engine<'_>, s: &Site<'_>) -> Option<Val> {
     };
     let le = r.pairs(mask, "prim.le");
     let ge = r.pairs(mask, "prim.ge").into_iter().map(|(a, b)| (b, a));
-    let causal =
-        le.into_iter().chain(ge).any(|(column, row)| counts(r, column, &columns, false) && counts(r, row, &rows, true));
+    let mut compared: Vec<(Val, Val)> = le.into_iter().chain(ge).collect();
+    // column - row ≤ 0
+    for (difference, zero) in compared.clone() {
+        if r.number(zero) == Some(0.0) {
+            compared.extend(r.pairs(difference, "prim.sub"));
+        }
+    }
+    let before = |(column, row): &(Val, Val)| counts(r, *column, &columns, false) && counts(r, *row, &rows, true);
+    let causal = compared.iter().any(before);
     // The mask has a row for each query, rather than one for all.
     let shape = r.shape(s.tensor(0)?);
     let full = shape.len().checked_sub(2).and_then(|d| shape.get(d)).is_some_and(|n| r.equal(n, &rows));

@@ -18,6 +18,8 @@ pub const RULES: &[Rule] = &[
     rule("neg_neg", "-(-x) is x", &["prim.neg"], |r, s| undone(r, s, "prim.neg")),
     rule("not_not", "not not x is x", &["prim.not"], |r, s| undone(r, s, "prim.not")),
     rule("not_equal", "not (a = b) is a ≠ b, and the other way round", &["prim.not"], not_equal),
+    rule("and_true", "x and true is x", &["prim.and"], |r, s| neutral_bool(r, s, true)),
+    rule("or_false", "x or false is x", &["prim.or"], |r, s| neutral_bool(r, s, false)),
     rule("add_neg", "x + (-y) is x - y", &["prim.add"], add_neg),
     rule("sub_neg", "x - (-y) is x + y", &["prim.sub"], sub_neg),
     rule("abs_abs", "|±x| and ||x|| are |x|", &["prim.abs"], abs_abs),
@@ -28,6 +30,12 @@ pub const RULES: &[Rule] = &[
 
 fn neutral(r: &mut Engine<'_>, s: &Site<'_>, number: f64) -> Option<Val> {
     let (x, _) = both(s.two()?).into_iter().find(|(_, n)| r.number(*n) == Some(number))?;
+    in_shape(r, s, x)
+}
+
+fn neutral_bool(r: &mut Engine<'_>, s: &Site<'_>, known: bool) -> Option<Val> {
+    let is = |v: Val| matches!(r.uniform(v), Some(Scalar::Bool(b)) if b == known);
+    let (x, _) = both(s.two()?).into_iter().find(|(_, c)| is(*c))?;
     in_shape(r, s, x)
 }
 
