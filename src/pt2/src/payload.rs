@@ -80,22 +80,14 @@ pub enum PayloadError {
         reason: String,
     },
     /// The view reaches beyond the end of the file.
-    #[error(
-        "{fqn}: a {dtype:?} tensor of sizes {sizes:?}, strides {strides:?} and offset {offset} needs {needed} bytes of {path:?}, which has {available}"
-    )]
+    #[error("{fqn}: {view} needs {needed} bytes of {path:?}, which has {available}")]
     OutOfBounds {
         /// The tensor.
         fqn: String,
         /// Its file.
         path: String,
-        /// Its element type.
-        dtype: ScalarType,
-        /// In elements.
-        sizes: Vec<u64>,
-        /// In elements.
-        strides: Vec<u64>,
-        /// In elements.
-        offset: u64,
+        /// Its type, sizes, strides and offset, for the message.
+        view: String,
         /// Bytes from the file's begin to the end of the last element.
         needed: u128,
         /// Bytes of the file.
@@ -296,10 +288,7 @@ fn view(fqn: &str, meta: &TensorMeta, is_param: bool, storage: Arc<Storage>) -> 
             return Err(PayloadError::OutOfBounds {
                 fqn: fqn.to_owned(),
                 path: storage.path.clone(),
-                dtype: meta.dtype,
-                sizes,
-                strides,
-                offset,
+                view: format!("a {:?} tensor of sizes {sizes:?}, strides {strides:?} and offset {offset}", meta.dtype),
                 needed,
                 available: storage.bytes.len() as u64,
             });

@@ -22,8 +22,8 @@ pub struct ImportError {
 #[derive(Debug, thiserror::Error)]
 pub enum ImportErrorKind {
     /// A weight or constant.
-    #[error(transparent)]
-    Payload(#[from] PayloadError),
+    #[error("{0}")]
+    Payload(Box<PayloadError>),
     /// An element type that the IR does not have.
     #[error("{name}: {source}")]
     DType {
@@ -130,7 +130,7 @@ impl From<ImportErrorKind> for ImportError {
 
 impl From<PayloadError> for ImportError {
     fn from(error: PayloadError) -> ImportError {
-        ImportErrorKind::from(error).into()
+        ImportErrorKind::Payload(Box::new(error)).into()
     }
 }
 

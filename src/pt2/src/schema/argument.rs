@@ -132,7 +132,7 @@ pub enum Argument {
     /// A list of bools with symbolic ones among them.
     AsSymBools(Vec<SymBoolArgument>),
     /// A nested graph.
-    AsGraph(GraphArgument),
+    AsGraph(Box<GraphArgument>),
     /// A list of tensors with absent ones among them.
     AsOptionalTensors(Vec<OptionalTensorArgument>),
     /// A custom object.
