@@ -97,12 +97,16 @@ impl<'g> Former<'g> {
         let mut scope = self.scope.clone();
         let (symbols, index) = Self::probe(&mut scope, self.fact_shape(value));
         let Some((base, at)) = trace_views(self.graph, &scope, value, &index) else { return false };
+        // What is made from nothing has no memory to look at.
+        if classify(self.graph.node(base.node)) == Class::Generator {
+            return false;
+        }
         let Some(fact) = self.graph.fact(base) else { return false };
         address(&scope, fact, &at).is_affine_in(&symbols)
     }
 
-    /// Marks the views that need memory of their own: results of the graph, and operands of heavy nodes that are not
-    /// strided views of materialised values.
+    /// Marks the views and generators that need memory of their own: results of the graph, and operands of heavy nodes
+    /// that are not strided views of materialised values.
     fn force_views(&mut self) {
         let graph = self.graph;
         for v in graph.output_values() {
@@ -119,7 +123,7 @@ impl<'g> Former<'g> {
             let mask =
                 (node.op() == Some("prim.attention")).then(|| node.args().get(3).and_then(Arg::as_tensor)).flatten();
             for v in node.operands() {
-                let view = classify(graph.node(v.node)) == Class::View;
+                let view = matches!(classify(graph.node(v.node)), Class::View | Class::Generator);
                 let fine = if Some(&v) == weight {
                     false
                 } else if Some(&v) == mask {
