@@ -36,7 +36,7 @@ pub fn extract(
     choice: &Choice,
     original: &Graph,
     outputs: &[Arg<Val>],
-) -> Result<(Graph, Vec<Explanation>), Failure> {
+) -> Result<(Graph, Vec<Explanation>), Box<Failure>> {
     let mut graph = Graph::new();
     let inputs: Vec<ValueId> = original
         .inputs()
@@ -64,18 +64,18 @@ pub fn extract(
     Ok((graph, explanations))
 }
 
-fn failure(engine: &Engine<'_>, record: usize, error: OpError) -> Failure {
+fn failure(engine: &Engine<'_>, record: usize, error: OpError) -> Box<Failure> {
     let origin = engine.records.get(record).and_then(|r| engine.origins.get(r.origin));
-    Failure {
+    Box::new(Failure {
         node: origin.map_or_else(String::new, |o| o.name.clone()),
         op: origin.map_or_else(String::new, |o| o.what.clone()),
         location: origin.map_or(LocationId::UNKNOWN, |o| o.location),
         error,
-    }
+    })
 }
 
 /// The needed classes with their chosen nodes: operands first, otherwise in program order.
-fn schedule(engine: &Engine<'_>, choice: &Choice, outputs: &[Arg<Val>]) -> Result<Vec<(Id, usize)>, Failure> {
+fn schedule(engine: &Engine<'_>, choice: &Choice, outputs: &[Arg<Val>]) -> Result<Vec<(Id, usize)>, Box<Failure>> {
     let egraph = &engine.egraph;
     let roots = outputs.iter().flat_map(Arg::tensors).map(|v| id(*v)).chain(engine.effects.iter().copied());
     let mut stack: Vec<Id> = roots.map(|r| egraph.find(r)).collect();

@@ -9,7 +9,7 @@ use pt2c_ir::{Arg, Graph, LocationId, Node, NodeKind, ValueId};
 use pt2c_ops::OpError;
 use std::sync::Arc;
 
-/// Which node could not be handled, and why.
+/// Which node could not be handled, and why. Boxed where it is returned.
 #[derive(Clone, Debug)]
 pub struct Failure {
     /// Its name.
@@ -24,24 +24,21 @@ pub struct Failure {
 
 impl Failure {
     /// A failure that is about no node of the program in particular.
-    pub fn output(error: OpError) -> Failure {
-        Failure { node: "output".into(), op: "output".into(), location: LocationId::UNKNOWN, error }
+    pub fn output(error: OpError) -> Box<Failure> {
+        Box::new(Failure { node: "output".into(), op: "output".into(), location: LocationId::UNKNOWN, error })
     }
 }
 
 /// Adds a graph; returns its outputs as classes.
-pub fn import(engine: &mut Engine<'_>, graph: &Graph, options: &Options) -> Result<Vec<Arg<Val>>, Failure> {
+pub fn import(engine: &mut Engine<'_>, graph: &Graph, options: &Options) -> Result<Vec<Arg<Val>>, Box<Failure>> {
     let mut map: IndexMap<ValueId, Val> = IndexMap::new();
     let mut inputs = 0;
     for (node_id, node) in graph.nodes() {
         let op = node.op().unwrap_or("input");
         engine.context = Record { step: Step::Import, from: None, origin: engine.origins.len() };
         engine.origins.push(Origin { name: node.name.clone(), location: node.location, what: op.to_string() });
-        let outputs = import_node(engine, node, &mut inputs, &map, options).map_err(|error| Failure {
-            node: node.name.clone(),
-            op: op.to_string(),
-            location: node.location,
-            error,
+        let outputs = import_node(engine, node, &mut inputs, &map, options).map_err(|error| {
+            Box::new(Failure { node: node.name.clone(), op: op.to_string(), location: node.location, error })
         })?;
         map.extend(graph.values(node_id).zip(outputs));
     }

@@ -86,7 +86,12 @@ pub fn rules() -> impl Iterator<Item = (&'static str, &'static str)> {
     rules::RULES.iter().copied().flatten().map(|r| (r.name, r.about))
 }
 
-fn rewrite_graph(program: &Program, scope: &Scope, graph: &Graph, options: &Options) -> Result<(Graph, Log), Failure> {
+fn rewrite_graph(
+    program: &Program,
+    scope: &Scope,
+    graph: &Graph,
+    options: &Options,
+) -> Result<(Graph, Log), Box<Failure>> {
     let mut engine = Engine::new(program, scope);
     let outputs = import::import(&mut engine, graph, options)?;
     let saturation = saturate::saturate(&mut engine, options);
