@@ -485,6 +485,26 @@ fn scale_after_matmul() {
 }
 
 #[test]
+fn large_weights_are_not_held_twice() {
+    for shared in [false, true] {
+        let mut p = P::new();
+        let (x, w, c) = (p.input(F, &[1, 300]), p.weight(&[250, 300]), p.weight(&[250]));
+        let columns = p.permute(w, &[1, 0]);
+        let y = p.binary("matmul", x, columns);
+        let y = p.binary("mul", y, c);
+        p.out(y);
+        if shared {
+            let index = p.input(DType::I64, &[0]);
+            let rows = p.call("prim.take", vec![t(w), t(index), Arg::Int(Dim::ZERO)]);
+            p.out(rows);
+        }
+        let (rewritten, _) = check(&p.program);
+        let folded = pt2c_passes::fold_constants::fold_constants(&rewritten).unwrap();
+        assert_eq!(count(&folded, "mul"), usize::from(shared));
+    }
+}
+
+#[test]
 fn scale_before_products() {
     let mut p = P::new();
     let (x, w, c) = (p.input(F, &[2, 3, 5]), p.weight(&[5, 4]), p.number(0.3));

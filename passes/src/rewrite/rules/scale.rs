@@ -1,7 +1,8 @@
 //! Constant factors and addends, moved together and into the weights of what they follow.
 //!
 //! Only for f32 and f64: narrower weights would be rounded anew. A fold into weights asks that no other call of the
-//! program uses the unscaled result, which would otherwise be computed twice.
+//! program uses the unscaled result, which would otherwise be computed twice, and that large weights have no other
+//! use, since the library would hold them twice.
 
 use super::{Rule, Site, aligned, both, in_shape, one_covers, rule};
 use crate::decompose::Val;
@@ -112,6 +113,30 @@ fn div_power_of_two(r: &mut Engine<'_>, s: &Site<'_>) -> Option<Val> {
     r.b().mul(x, inverse).ok()
 }
 
+/// Elements of weights of which a library may hold a second copy.
+const FEW: i64 = 1 << 16;
+
+/// Whether scaled weights may take the place of weights: nothing else needs those, or they are few.
+fn replaceable(r: &Engine<'_>, w: Val) -> bool {
+    let count = r.shape(w).iter().fold(Dim::ONE, |n, d| &n * d);
+    if count.as_int().is_some_and(|n| n <= FEW) {
+        return true;
+    }
+    let mut w = w;
+    // Views end at the tensor; classes that a rule made cyclic end anyway.
+    for _ in 0..16 {
+        if !r.used_once(w) {
+            return false;
+        }
+        let views = ["prim.permute", "prim.reshape", "prim.slice", "prim.cast"];
+        match views.iter().find_map(|op| r.operands(w, op).first().copied()) {
+            Some(base) => w = base,
+            None => return true,
+        }
+    }
+    false
+}
+
 /// The products with constant weights in a class: operator, arguments, weights.
 fn products(r: &Engine<'_>, v: Val) -> Vec<(&'static str, Vec<Arg<Val>>, Val)> {
     let mut found = Vec::new();
@@ -119,6 +144,7 @@ fn products(r: &Engine<'_>, v: Val) -> Vec<(&'static str, Vec<Arg<Val>>, Val)> {
         for args in r.calls(v, op) {
             if let Some(w) = args.get(1).and_then(Arg::as_tensor).copied()
                 && r.constant(w)
+                && replaceable(r, w)
             {
                 found.push((op, args, w));
             }
@@ -196,7 +222,7 @@ fn fold_scale_matmul(r: &mut Engine<'_>, s: &Site<'_>) -> Option<Val> {
 fn fold_scale_before(r: &mut Engine<'_>, s: &Site<'_>) -> Option<Val> {
     let (x, w) = s.two()?;
     let dtype = r.dtype(x);
-    if !rounds_finely(dtype) || !r.constant(w) || r.constant(x) || !r.used_once(x) {
+    if !rounds_finely(dtype) || !r.constant(w) || r.constant(x) || !r.used_once(x) || !replaceable(r, w) {
         return None;
     }
     for pair in r.pairs(x, "prim.mul") {
