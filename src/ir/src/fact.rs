@@ -97,7 +97,7 @@ impl Fact {
     }
 }
 
-/// `f32[2, s0]`, with `@0,2,3,1` behind it for an order other than row-major.
+/// `f32[2, s0]`, with `@[0, 2, 3, 1]` behind it for an order other than row-major.
 impl fmt::Display for Fact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}[", self.dtype)?;
@@ -106,10 +106,7 @@ impl fmt::Display for Fact {
         }
         f.write_str("]")?;
         if !self.order.is_row_major() {
-            f.write_str("@")?;
-            for (i, d) in self.order.0.iter().enumerate() {
-                write!(f, "{}{d}", if i > 0 { "," } else { "" })?;
-            }
+            write!(f, "@{:?}", self.order.0)?;
         }
         Ok(())
     }

@@ -28,6 +28,7 @@ mod location;
 mod program;
 mod tensor;
 pub mod text;
+pub mod verify;
 
 pub use arg::Arg;
 pub use diagnostic::{Diagnostic, Severity};
