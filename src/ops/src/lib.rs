@@ -14,7 +14,7 @@
 
 pub mod aten;
 mod call;
-mod functions;
+pub mod functions;
 pub mod host;
 pub mod index_map;
 pub mod interpret;
@@ -27,9 +27,10 @@ mod schema;
 pub mod shape;
 pub mod special;
 mod tensor;
+pub mod verify;
 
 pub use call::{Call, OpError, number, wrap_dim};
 pub use op::{Op, OpDef, Tags, functional_of, infer, lookup, ops};
 pub use promote::{Category, Typed, promote_types, result_type, to_float, to_sum};
 pub use schema::{BaseType, Param, ParamType, Schema, SchemaError};
-pub use tensor::{Scalar, Strided, Tensor, ravel, round_to, strides_of, unravel, wrap_to};
+pub use tensor::{Scalar, Strided, Tensor, ravel, read_element, round_to, strides_of, unravel, wrap_to, write_element};

@@ -11,6 +11,16 @@ use std::borrow::Cow;
 
 mod bytes;
 
+/// The element at the start of little-endian bytes; `None` if there are too few.
+pub fn read_element(dtype: DType, from: &[u8]) -> Option<Scalar> {
+    from.get(..dtype.size()).map(|b| read(dtype, b))
+}
+
+/// Appends an element in little-endian bytes, rounded or wrapped to the dtype.
+pub fn write_element(dtype: DType, value: Scalar, to: &mut Vec<u8>) {
+    write(dtype, value, to);
+}
+
 /// A dense row-major tensor. Cloning shares the elements.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Tensor {
