@@ -20,10 +20,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod interpret;
 mod ir;
 pub mod lower;
 pub mod plan_memory;
 mod print;
+mod types;
+pub mod verify;
 
 pub use ir::*;
-pub use print::print;
+pub use print::{print, print_kernel};

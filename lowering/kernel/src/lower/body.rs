@@ -6,7 +6,7 @@
 
 use super::LowerError;
 use super::scalar::{Scalar, scalar_of};
-use crate::{Access, BinaryOp, Carried, CompareOp, Expr, For, LoopKind, Param, ReduceOp, Stmt, Var};
+use crate::{Access, BinaryOp, Carried, CompareOp, Expr, For, LoopKind, Param, ReduceOp, Stmt, UnaryOp, Var};
 use pt2c_ir::dim::{Dim, Proof, Scope, Symbol};
 use pt2c_ir::{Arg, DType, Fact, Graph, NodeKind, ValueId};
 use pt2c_ops::index_map::{address, broadcast_index, reshape_index};
@@ -302,6 +302,13 @@ impl<'g> Body<'g> {
         operands: &[ValueId],
         index: &[Dim],
     ) -> Result<Expr, LowerError> {
+        // Predicates of floats hold for no other number.
+        if let Scalar::Unary(UnaryOp::IsNan | UnaryOp::IsInf | UnaryOp::SignBit) = scalar
+            && let [x] = operands
+            && !self.fact(*x)?.dtype.is_float()
+        {
+            return Ok(Expr::Bool(false));
+        }
         let mut exprs = Vec::with_capacity(operands.len());
         for &v in operands {
             let at = broadcast_index(self.fact(v)?, index);
@@ -613,11 +620,11 @@ impl<'g> Body<'g> {
         let mut better = Expr::Compare(op, b(value.clone()), b(Expr::Var(best)));
         if dtype.is_float() {
             // The first NaN wins over everything.
-            let nan = |e: Expr| Expr::Unary(crate::UnaryOp::IsNan, b(e));
+            let nan = |e: Expr| Expr::Unary(UnaryOp::IsNan, b(e));
             let fresh = Expr::Binary(
                 BinaryOp::And,
                 b(nan(value.clone())),
-                b(Expr::Unary(crate::UnaryOp::Not, b(nan(Expr::Var(best))))),
+                b(Expr::Unary(UnaryOp::Not, b(nan(Expr::Var(best))))),
             );
             better = Expr::Binary(BinaryOp::Or, b(better), b(fresh));
         }
@@ -766,6 +773,7 @@ pub fn identity(op: ReduceOp, dtype: DType) -> Expr {
         ReduceOp::Or => Expr::Bool(false),
         ReduceOp::Max if dtype == DType::Bool => Expr::Bool(false),
         ReduceOp::Min if dtype == DType::Bool => Expr::Bool(true),
+        ReduceOp::Sum | ReduceOp::Product if dtype == DType::Bool => Expr::Bool(op == ReduceOp::Product),
         ReduceOp::Sum if dtype.is_float() => Expr::Float(0.0, dtype),
         ReduceOp::Sum => Expr::Int(0, dtype),
         ReduceOp::Product if dtype.is_float() => Expr::Float(1.0, dtype),

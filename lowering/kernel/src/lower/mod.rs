@@ -116,6 +116,7 @@ fn lower_region(
 
 /// Lowers a fused program.
 pub fn lower(program: &Program) -> Result<KernelProgram, Diagnostic> {
+    refuse(program)?;
     let mut lowering = Lowering {
         program,
         result: KernelProgram { scope: program.scope.clone(), arena_bytes: Dim::ZERO, ..KernelProgram::default() },
@@ -135,6 +136,34 @@ pub fn lower(program: &Program) -> Result<KernelProgram, Diagnostic> {
     let mut result = lowering.result;
     crate::plan_memory::plan_memory(&mut result);
     Ok(result)
+}
+
+/// Kernel IR computes with real numbers, and draws none at random.
+fn refuse(program: &Program) -> Result<(), Diagnostic> {
+    fn walk<'g>(graph: &'g Graph, found: &mut dyn FnMut(&'g Node)) {
+        for (_, node) in graph.nodes() {
+            found(node);
+            for body in node.args().iter().filter_map(Arg::as_graph) {
+                walk(body, found);
+            }
+        }
+    }
+    let mut refused = None;
+    walk(&program.graph, &mut |node| {
+        let complex = node.outputs.iter().find(|f| f.dtype.is_complex()).map(|f| f.dtype);
+        let what = match complex {
+            Some(dtype) => format!("complex numbers ({dtype})"),
+            None if node.op() == Some("prim.random") => "random numbers".to_string(),
+            None => return,
+        };
+        refused.get_or_insert((what, node.location));
+    });
+    match refused {
+        Some((what, location)) => {
+            Err(Diagnostic::error(format!("{what} cannot be compiled yet")).at(program.locations.get(location)))
+        }
+        None => Ok(()),
+    }
 }
 
 struct Lowering<'p> {

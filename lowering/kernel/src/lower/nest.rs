@@ -172,9 +172,14 @@ fn output_index(
         if shape == space {
             return Ok(index.to_vec());
         }
-        return body
-            .forward_index(space_value, index, value)
-            .ok_or(LowerError::Malformed("outputs of different iteration spaces"));
+        if let Some(at) = body.forward_index(space_value, index, value) {
+            return Ok(at);
+        }
+        // Of reductions over no dimension, elementwise work with more or fewer dimensions of size 1 may follow.
+        let significant = |n: &&Dim| !n.is_one();
+        if !shape.iter().filter(significant).eq(space.iter().filter(significant)) {
+            return Err(LowerError::Malformed("outputs of different iteration spaces"));
+        }
     }
     // The kept dimensions, with or without the reduced ones as size 1.
     let kept: Vec<Dim> = (0..space.len()).filter(|d| !reduced.contains(d)).map(|d| space[d].clone()).collect();

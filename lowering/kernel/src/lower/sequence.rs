@@ -312,11 +312,10 @@ pub fn index_put(graph: &Graph, root: NodeId, name: &str, scope: &Scope, _: IsCo
     Ok(vec![copy, finish(graph, body, name)])
 }
 
-/// `prim.max_window_index(x, kind, window, stride, dilation, pad_low, pad_high) -> (values, indices)`.
+/// `prim.max_window_index(x, window, stride, dilation, pad_low, pad_high) -> (values, indices)`.
 pub fn max_window_index(graph: &Graph, root: NodeId, name: &str, scope: &Scope, _: IsConstant<'_>) -> Lowering {
     let node = graph.node(root);
-    let [Arg::Tensor(x), Arg::Str(_), Arg::Ints(window), Arg::Ints(stride), Arg::Ints(dilation), Arg::Ints(low), _] =
-        node.args()
+    let [Arg::Tensor(x), Arg::Ints(window), Arg::Ints(stride), Arg::Ints(dilation), Arg::Ints(low), _] = node.args()
     else {
         return Err(LowerError::Malformed("max_window_index"));
     };

@@ -1,0 +1,139 @@
+//! The interpreter of kernel IR: runs a program on host memory exactly by the documented scalar semantics, and checks
+//! every address. It tests lowering and memory planning without a target.
+//!
+//! Memory that was never written holds bytes of ones (NaN in floats, no boolean), so that a read of it shows. The
+//! arena is one piece of memory, so that buffers that overlap while both are alive show. Loops whose iterations are
+//! said to be independent may be run backwards ([`Order`]): results must not change.
+
+mod code;
+mod contraction;
+mod memory;
+
+use crate::{Body, BufferId, BufferKind, Kernel, KernelProgram, Step};
+use code::{Compiler, Frame};
+use memory::Memory;
+use pt2c_ir::dim::{Dim, Symbol};
+use std::collections::BTreeMap;
+
+/// Why a program could not be run to its end.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum InterpretError {
+    /// A run-time check of the program failed, as the model would.
+    #[error("{message}")]
+    Check { message: String },
+    /// An access outside a buffer: a mistake of whoever made the program.
+    #[error("kernel `{kernel}`: element {address} of `{param}`, which has {len}")]
+    OutOfBounds { kernel: String, param: String, address: i64, len: i64 },
+    /// The program breaks another rule of kernel IR.
+    #[error("kernel `{kernel}`: {message}")]
+    Malformed { kernel: String, message: String },
+    /// The program cannot be set up: inputs that do not fit, an arena too small.
+    #[error("{0}")]
+    Setup(String),
+}
+
+/// The order in which iterations run that may run in any.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Order {
+    /// As written.
+    #[default]
+    Forward,
+    /// Backwards in `Parallel` and `Vector` loops.
+    Backward,
+}
+
+/// What the caller holds, as dense little-endian bytes: before the call and after it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CallData {
+    /// Tensor inputs by index into the signature's inputs.
+    pub inputs: BTreeMap<usize, Vec<u8>>,
+    /// Buffers that calls change, by name.
+    pub state: BTreeMap<String, Vec<u8>>,
+    /// Results by index into the signature's outputs; empty before the call.
+    pub outputs: BTreeMap<usize, Vec<u8>>,
+}
+
+/// Runs a program on what the caller holds and returns what it holds afterwards.
+///
+/// # Errors
+/// A failed check of the program, or a rule of kernel IR that it breaks.
+pub fn interpret(
+    program: &KernelProgram,
+    symbols: &BTreeMap<Symbol, i64>,
+    before: &CallData,
+    order: Order,
+) -> Result<CallData, InterpretError> {
+    let memory = Memory::new(program, symbols, before)?;
+    let roots = symbols.iter().map(|(s, v)| (s.clone(), Dim::int(*v))).collect();
+    let mut machine = Machine { program, roots, memory, order };
+    machine.steps(&program.steps)?;
+    Ok(machine.memory.call_data(program))
+}
+
+struct Machine<'p> {
+    program: &'p KernelProgram,
+    roots: BTreeMap<Symbol, Dim>,
+    memory: Memory,
+    order: Order,
+}
+
+impl Machine<'_> {
+    fn steps(&mut self, steps: &[Step]) -> Result<(), InterpretError> {
+        for step in steps {
+            match step {
+                Step::Call { kernel, buffers, .. } => {
+                    let kernel = self.program.kernels.get(kernel.0 as usize);
+                    let kernel = kernel.ok_or_else(|| InterpretError::Setup("a step calls no kernel".into()))?;
+                    self.call(kernel, buffers)?;
+                }
+                Step::If { condition, then, otherwise } => {
+                    let branch = if self.condition(*condition)? { then } else { otherwise };
+                    self.steps(branch)?;
+                }
+                Step::While { before, condition, body } => {
+                    self.steps(before)?;
+                    while self.condition(*condition)? {
+                        self.steps(body)?;
+                        self.steps(before)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn condition(&self, buffer: BufferId) -> Result<bool, InterpretError> {
+        let value = self.memory.load(buffer, 0);
+        value.map(|v| v.to_bool()).ok_or_else(|| InterpretError::Setup("a condition without a value".into()))
+    }
+
+    fn call(&mut self, kernel: &Kernel, buffers: &[BufferId]) -> Result<(), InterpretError> {
+        let malformed = |message: String| InterpretError::Malformed { kernel: kernel.name.clone(), message };
+        if buffers.len() != kernel.params.len() {
+            return Err(malformed(format!("{} buffers for {} parameters", buffers.len(), kernel.params.len())));
+        }
+        for (param, buffer) in kernel.params.iter().zip(buffers) {
+            let known = self.program.buffers.get(buffer.0 as usize);
+            let known = known.ok_or_else(|| malformed("a buffer that does not exist".into()))?;
+            if known.dtype != param.dtype {
+                return Err(malformed(format!("`{}` is {}, the buffer {}", param.name, param.dtype, known.dtype)));
+            }
+            let read_only = matches!(known.kind, BufferKind::Constant(_));
+            if read_only && param.access != crate::Access::Read {
+                return Err(malformed(format!("`{}` writes the constant `{}`", param.name, known.name)));
+            }
+        }
+        let mut compiler = Compiler::new(kernel, &self.roots, self.order);
+        let mut frame = Frame::new(kernel, buffers, &mut self.memory);
+        match &kernel.body {
+            Body::Loops(stmts) => {
+                let code = compiler.stmts(stmts).map_err(malformed)?;
+                frame.reserve(&compiler);
+                frame.run(&code)
+            }
+            Body::Matmul(m) => contraction::matmul(&mut compiler, &mut frame, m),
+            Body::Convolution(c) => contraction::convolution(&mut compiler, &mut frame, c),
+            Body::Attention(a) => contraction::attention(&mut compiler, &mut frame, a),
+        }
+    }
+}
