@@ -7,4 +7,5 @@ pub mod fold_constants;
 pub mod fuse;
 pub mod layout;
 pub mod normalize;
+pub mod pipeline;
 pub mod rewrite;

@@ -31,6 +31,8 @@ enum Command {
     Run(command::run::Flags),
     /// Show signature, dimensions, modules, operators and parameters of a program
     Inspect(command::inspect::Flags),
+    /// Run named passes over a program in text form
+    Opt(command::opt::Flags),
     /// Time calls of the compiled program
     Bench(command::bench::Flags),
 }
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Command::Compile(flags) => command::compile::run(&flags),
         Command::Run(flags) => command::run::run(&flags),
         Command::Inspect(flags) => command::inspect::run(&flags),
+        Command::Opt(flags) => command::opt::run(&flags),
         Command::Bench(flags) => command::bench::run(&flags),
     };
     match result {

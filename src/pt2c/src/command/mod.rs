@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod compile;
 pub mod inspect;
+pub mod opt;
 pub mod run;
 
 use crate::compile::Settings;
