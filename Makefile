@@ -29,6 +29,12 @@ test-models: setup
 bless: setup
 	PT2C_BLESS=1 cargo test --release --package pt2c-lit --package pt2c-pt2
 
+# Random programs beyond those of `make test`: text form, fusion and lowering. A failure prints its seed (PT2C_SEED=…).
+fuzz: setup
+	PT2C_FUZZ=$${PT2C_FUZZ:-20000} cargo test --release --package pt2c-ir --test text -- --nocapture
+	PT2C_FUZZ=$${PT2C_FUZZ:-20000} PT2C_SEED=$${PT2C_SEED:-$$(date +%s)} \
+		cargo test --release --package pt2c-kernel --test random -- --nocapture
+
 # The table of README.md; needs Python with torch and onnxruntime (see bench/README.md).
 bench: build
 	python3 bench/compare.py tests/models --pt2c $(PT2C)
