@@ -15,10 +15,9 @@ use std::sync::Once;
 
 /// The conversions from `scf`, `memref`, `vector`, `math`, `arith`, `func` to the LLVM dialect. Buffers become bare
 /// pointers.
-const PIPELINE: &str = "builtin.module(canonicalize,cse,convert-vector-to-scf,lower-affine,convert-scf-to-cf,\
-expand-strided-metadata,lower-affine,convert-vector-to-llvm,convert-math-to-llvm,convert-index-to-llvm,\
-convert-arith-to-llvm,finalize-memref-to-llvm,convert-func-to-llvm{use-bare-ptr-memref-call-conv=1},\
-convert-cf-to-llvm,convert-ub-to-llvm,reconcile-unrealized-casts,canonicalize,cse)";
+const PIPELINE: &str = "builtin.module(canonicalize,cse,convert-scf-to-cf,convert-vector-to-llvm,convert-math-to-llvm,\
+convert-arith-to-llvm,finalize-memref-to-llvm,convert-func-to-llvm{use-bare-ptr-memref-call-conv=1},convert-cf-to-llvm,\
+reconcile-unrealized-casts)";
 
 /// What MLIR said about a module, with the line it spoke of.
 #[derive(Clone, Debug, Default)]

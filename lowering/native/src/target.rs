@@ -49,9 +49,8 @@ const fn named(name: &'static str, isa: Isa, extra: &'static [&'static str]) -> 
 }
 
 /// What the third level of x86-64 has beyond the first.
-const AVX2: &[&str] = &[
-    "sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "avx2", "fma", "f16c", "bmi", "bmi2", "lzcnt", "movbe",
-];
+const AVX2: &[&str] =
+    &["sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "avx2", "fma", "f16c", "bmi", "bmi2", "lzcnt", "movbe"];
 /// What the fourth level has beyond the first.
 const AVX512: &[&str] = &[
     "sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "avx2", "fma", "f16c", "bmi", "bmi2", "lzcnt", "movbe",

@@ -8,7 +8,7 @@ use pt2c_ir::dim::Dim;
 
 impl Cx<'_> {
     /// The parameter at that position.
-    fn memory(&self, param: usize) -> Result<Memory, NativeError> {
+    pub(super) fn memory(&self, param: usize) -> Result<Memory, NativeError> {
         self.params
             .get(param)
             .copied()

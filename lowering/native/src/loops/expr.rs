@@ -3,9 +3,9 @@
 use super::access::one;
 use super::{Cx, Mask, Value, value_elem};
 use crate::NativeError;
-use crate::builder::Type;
+use crate::builder::{Type, Val};
 use pt2c_ir::DType;
-use pt2c_kernel::{BinaryOp, Expr};
+use pt2c_kernel::{BinaryOp, Expr, UnaryOp};
 
 impl Cx<'_> {
     /// The value of an expression: a scalar where it does not depend on the lane.
@@ -78,40 +78,69 @@ impl Cx<'_> {
         Ok(Value { val: self.b.select(condition.val, x, y), dtype })
     }
 
-    /// `condition ? value : other`, where nothing of `value` executes unless the condition holds.
+    /// `condition ? value : other`, where nothing of the one that is not taken executes.
     fn guarded(&mut self, condition: &Expr, value: &Expr, other: &Expr) -> Result<Value, NativeError> {
         let condition = self.expr(condition)?;
-        let other = self.expr(other)?;
-        if !loads(value) {
-            let value = self.expr(value)?;
+        if condition.val.ty.is_vector() {
+            let value = self.expr_where(condition.val, value)?;
+            let other = if loads(other) {
+                let not = self.b.not(condition.val);
+                self.expr_where(not, other)?
+            } else {
+                self.expr(other)?
+            };
             return self.choose(condition, value, other);
         }
-        if condition.val.ty.is_vector() {
-            let outer = self.mask;
-            let val = match outer {
-                Some(m) => self.b.andi(m.val, condition.val),
-                None => condition.val,
-            };
-            self.mask = Some(Mask { val, first_lane: false });
-            self.ix.enter();
-            let value = self.expr(value);
-            self.ix.leave();
-            self.mask = outer;
-            return self.choose(condition, value?, other);
+        if !loads(value) && !loads(other) {
+            let (value, other) = (self.expr(value)?, self.expr(other)?);
+            return self.choose(condition, value, other);
         }
-        // The same for all lanes. Both branches must yield one type, and that of `value` is known only once it is
-        // written: it is a vector wherever there are lanes.
-        let ty = self.lane_type(other.dtype)?;
+        // The same for all lanes. Both branches yield one type: a vector wherever there are lanes.
+        let dtype = self.dtype_of(value)?;
+        let ty = self.lane_type(dtype)?;
         let scope = self.b.begin_if(condition.val, &[ty]);
         self.ix.enter();
         let value = self.expr(value);
         self.ix.leave();
-        let value = value?;
-        let value = self.spread(value);
+        let value = self.spread(value?);
         self.b.begin_else(&[value.val]);
-        let other = self.spread(other);
+        self.ix.enter();
+        let other = self.expr(other);
+        self.ix.leave();
+        let other = self.spread(other?);
         let results = self.b.end_if(scope, &[other.val]);
-        Ok(Value { val: one(results)?, dtype: other.dtype })
+        Ok(Value { val: one(results)?, dtype })
+    }
+
+    /// An expression of which only the lanes in `wanted` may touch memory.
+    fn expr_where(&mut self, wanted: Val, expr: &Expr) -> Result<Value, NativeError> {
+        let outer = self.mask;
+        let val = match outer {
+            Some(m) => self.b.andi(m.val, wanted),
+            None => wanted,
+        };
+        self.mask = Some(Mask { val, first_lane: false });
+        self.ix.enter();
+        let value = self.expr(expr);
+        self.ix.leave();
+        self.mask = outer;
+        value
+    }
+
+    /// The dtype of an expression's value.
+    fn dtype_of(&self, expr: &Expr) -> Result<DType, NativeError> {
+        Ok(match expr {
+            Expr::Var(v) => self.vars.get(v).ok_or_else(|| NativeError::Unbound { name: format!("v{}", v.0) })?.dtype,
+            Expr::Float(_, d) | Expr::Int(_, d) | Expr::Cast(d, _) | Expr::Bitcast(d, _) => super::loaded_dtype(*d),
+            Expr::Bool(_) | Expr::Compare(..) => DType::Bool,
+            Expr::Index(_) => DType::I64,
+            Expr::Load { param, .. } => super::loaded_dtype(self.memory(*param)?.dtype),
+            Expr::Guarded { value: a, .. } | Expr::Select(_, a, _) | Expr::Binary(_, a, _) => self.dtype_of(a)?,
+            Expr::Unary(op, a) => match op {
+                UnaryOp::IsNan | UnaryOp::IsInf | UnaryOp::SignBit => DType::Bool,
+                _ => self.dtype_of(a)?,
+            },
+        })
     }
 }
 

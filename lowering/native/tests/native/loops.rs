@@ -287,6 +287,31 @@ fn guarded_loads_stay_inside_the_buffer() {
     }
 }
 
+#[test]
+fn neither_branch_of_a_guard_reads_where_the_other_is_taken() {
+    // out[i] = i < s0 ? a[i] : b[i - s0], for i < 2·s0: both loads would leave their buffers.
+    let condition = Expr::Compare(CompareOp::Lt, Box::new(Expr::Index(sym("i"))), Box::new(Expr::Index(sym("s0"))));
+    let value = Expr::Guarded {
+        condition: Box::new(condition),
+        value: load(0, sym("i") * 100_000),
+        other: load(1, (sym("i") - sym("s0")) * 100_000),
+    };
+    for kind in [LoopKind::Vector, LoopKind::Serial] {
+        let body = vec![store(2, sym("i"), value.clone())];
+        let program = one_kernel(
+            vec![read(DType::F32), read(DType::F32), write(DType::F32)],
+            Body::Loops(vec![each("i", sym("s0") * 2, kind, body)]),
+            scope(),
+        );
+        for target in targets() {
+            // One element each: any other access would be far outside.
+            let mut buffers = [Data::f32(&[3.0]), Data::f32(&[4.0]), Data::f32(&[0.0; 2])];
+            Runner::new(&program, &["s0"], &target).run(&mut buffers, &[1]);
+            assert_eq!(buffers[2].as_f32(), [3.0, 4.0]);
+        }
+    }
+}
+
 /// An embedding: rows of `table` (5 rows of 20) by `ids`, checked; in lanes over columns or over ids.
 fn embedding(lanes_over_ids: bool) -> KernelProgram {
     let id = Expr::Load { param: 1, address: sym("t") };
