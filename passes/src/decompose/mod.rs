@@ -17,6 +17,7 @@ mod distance;
 mod dtype;
 mod einsum;
 mod embedding_bag;
+mod fft;
 mod grid;
 mod index;
 mod linear;
@@ -33,6 +34,7 @@ mod scatter;
 mod softmax;
 mod sort;
 mod statistics;
+mod stft;
 mod ternary;
 mod unary;
 
@@ -60,6 +62,7 @@ const FAMILIES: &[&[(&str, Decomposition)]] = &[
     dtype::TABLE,
     einsum::TABLE,
     embedding_bag::TABLE,
+    fft::TABLE,
     grid::TABLE,
     index::TABLE,
     linear::TABLE,
@@ -75,6 +78,7 @@ const FAMILIES: &[&[(&str, Decomposition)]] = &[
     softmax::TABLE,
     sort::TABLE,
     statistics::TABLE,
+    stft::TABLE,
     ternary::TABLE,
     unary::TABLE,
 ];

@@ -12,6 +12,7 @@ pub mod distance;
 mod dtype;
 pub mod einsum;
 pub mod embedding_bag;
+pub mod fft;
 pub mod grid;
 pub mod index;
 mod join;
@@ -30,6 +31,7 @@ mod slicing;
 pub mod softmax;
 pub mod sort;
 pub mod statistics;
+pub mod stft;
 mod ternary;
 pub mod unary;
 mod view;
@@ -52,6 +54,7 @@ pub const FAMILIES: &[&[OpDef]] = &[
     dtype::OPS,
     einsum::OPS,
     embedding_bag::OPS,
+    fft::OPS,
     grid::OPS,
     index::OPS,
     join::OPS,
@@ -70,10 +73,11 @@ pub const FAMILIES: &[&[OpDef]] = &[
     softmax::OPS,
     sort::OPS,
     statistics::OPS,
+    stft::OPS,
     ternary::OPS,
     unary::OPS,
     view::OPS,
 ];
 
 /// Families that only rearrange elements.
-pub const MOVEMENTS: &[&[(&str, PlanFn)]] = &[join::PLANS, pad::PLANS, slicing::PLANS, view::PLANS];
+pub const MOVEMENTS: &[&[(&str, PlanFn)]] = &[fft::PLANS, join::PLANS, pad::PLANS, slicing::PLANS, view::PLANS];

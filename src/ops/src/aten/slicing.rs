@@ -147,7 +147,9 @@ fn split(call: &Facts<'_>) -> Plan {
     if each.is_zero() {
         return Ok(vec![x]);
     }
-    let count = constant_count(call.scope, &size.ceil_div(&each)).ok_or_else(|| {
+    // `chunk` in a decomposed program: the size of a part is what makes so many of them.
+    let chunks = || (2..=64).find(|&k| (&size + &Dim::int(k - 1)).floor_div(&Dim::int(k)) == each);
+    let count = constant_count(call.scope, &size.ceil_div(&each)).or_else(chunks).ok_or_else(|| {
         OpError::Unsupported(format!(
             "splitting a size of {size} into parts of {each} gives a number of tensors that depends on the input; \
              split into a fixed number of parts instead"
