@@ -568,7 +568,7 @@ impl<'g> Body<'g> {
         let reduced: Vec<usize> = dims.iter().filter_map(|d| usize::try_from(d.as_int()?).ok()).collect();
         let op = reduce_op(kind).ok_or(LowerError::Malformed("reduce"))?;
         // The innermost loop goes along the dimension that is innermost in memory, as far as that is known here.
-        let order = self.memory_order(x, source);
+        let order = self.memory_order(source);
         let loops: Vec<usize> = order.into_iter().filter(|d| reduced.contains(d)).collect();
         let extents: Vec<Dim> = loops.iter().filter_map(|&d| source.shape.get(d).cloned()).collect();
         let mut rest = index.iter();
@@ -590,12 +590,10 @@ impl<'g> Body<'g> {
         Ok(self.name(dtype, rounded))
     }
 
-    /// Logical dimensions of `x`, outermost in memory first, judged by the first full-sized input it is computed from.
-    fn memory_order(&self, x: ValueId, fact: &Fact) -> Vec<usize> {
-        let input = self.graph.inputs().find(|v| self.graph.fact(*v).is_some_and(|f| f.shape == fact.shape));
-        let order = input.and_then(|v| self.graph.fact(v)).unwrap_or(fact);
-        let _ = x;
-        order.order.dims(fact.rank())
+    /// Logical dimensions, outermost in memory first, judged by the first input of the same shape.
+    fn memory_order(&self, fact: &Fact) -> Vec<usize> {
+        let input = self.graph.inputs().filter_map(|v| self.graph.fact(v)).find(|f| f.shape == fact.shape);
+        input.unwrap_or(fact).order.dims(fact.rank())
     }
 
     fn argreduce(&mut self, x: ValueId, dim: &Dim, max: bool, index: &[Dim]) -> Result<Expr, LowerError> {
