@@ -1,6 +1,7 @@
 //! The pass pipeline as one table of named phases. `--emit`, `--dump-phases`, `--print-after`, the timers, `pt2c opt` and
 //! the folders under `tests/lit/cases` use these names.
 
+use crate::rewrite;
 use pt2c_ir::{Diagnostic, Program};
 use pt2c_ops::verify::{Stage, check};
 
@@ -28,7 +29,7 @@ pub const PHASES: &[Phase] = &[
     Phase {
         name: "rewrite",
         about: "expand every operator into primitives and simplify, in one e-graph",
-        run: crate::rewrite::rewrite,
+        run: rewrite::rewrite,
         stage: Stage::Primitives,
     },
     Phase {
@@ -82,13 +83,31 @@ pub fn run(
     program: &Program,
     after: &mut dyn FnMut(&Phase, &Program) -> Result<(), Diagnostic>,
 ) -> Result<Program, Diagnostic> {
+    run_with(program, &rewrite::Options::default(), after).map(|(program, _)| program)
+}
+
+/// [`run`] with limits on the rewriting; tells also what the rewriting did.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(
+    program: &Program,
+    options: &rewrite::Options,
+    after: &mut dyn FnMut(&Phase, &Program) -> Result<(), Diagnostic>,
+) -> Result<(Program, rewrite::Log), Diagnostic> {
     check(program, Stage::Imported, "import")?;
     let mut program = program.clone();
+    let mut log = rewrite::Log::default();
     for phase in PHASES {
-        program = run_phase(phase, &program)?;
+        if phase.name == "rewrite" {
+            (program, log) = rewrite::rewrite_with_log(&program, options)?;
+            check(&program, phase.stage, phase.name)?;
+        } else {
+            program = run_phase(phase, &program)?;
+        }
         after(phase, &program)?;
     }
-    Ok(program)
+    Ok((program, log))
 }
 
 /// Names of everything that `--print-after` can show, in order.

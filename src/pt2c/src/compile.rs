@@ -6,6 +6,7 @@ use pt2c_kernel::KernelProgram;
 use pt2c_library::{CompiledObject, LibrarySpec, Weights, WeightsPlacement};
 use pt2c_native::program::{CompiledProgram, Keep};
 use pt2c_native::{NativeError, Target};
+use pt2c_passes::rewrite;
 use pt2c_pt2::import::Imported;
 use std::path::Path;
 
@@ -18,6 +19,8 @@ pub struct Settings {
     pub target: Target,
     /// Which intermediate texts to keep.
     pub keep: Keep,
+    /// Limits on the rewriting.
+    pub rewrite: rewrite::Options,
 }
 
 /// Reads an archive and imports its program.
@@ -25,16 +28,6 @@ pub fn open(path: &Path) -> Result<Imported, Diagnostic> {
     let exported = pt2c_pt2::ExportedProgram::open(path)
         .map_err(|e| Diagnostic::error(e.to_string()).about(path.display().to_string()))?;
     pt2c_pt2::import::import(&exported).map_err(Diagnostic::from)
-}
-
-/// Runs the phases on the graph and lowers the result to kernels.
-pub fn lower(
-    program: &Program,
-    after: &mut dyn FnMut(&pipeline::Phase, &Program) -> Result<(), Diagnostic>,
-) -> Result<(Program, KernelProgram), Diagnostic> {
-    let program = pipeline::run(program, after)?;
-    let kernels = pt2c_kernel::lower::lower(&program)?;
-    Ok((program, kernels))
 }
 
 /// A compiled program, before anything is written.
@@ -45,6 +38,8 @@ pub struct Compiled {
     pub kernels: KernelProgram,
     /// The code.
     pub code: CompiledProgram,
+    /// What the rewriting did.
+    pub rewriting: rewrite::Log,
 }
 
 /// Every error of code generation is a defect of the compiler; say so.
@@ -64,12 +59,13 @@ pub fn compile(
     after: &mut dyn FnMut(&pipeline::Phase, &Program) -> Result<(), Diagnostic>,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Compiled, Diagnostic> {
-    let (program, kernels) = lower(program, after)?;
+    let (program, rewriting) = pipeline::run_with(program, &settings.rewrite, after)?;
+    let kernels = pt2c_kernel::lower::lower(&program)?;
     let symbols = pt2c_library::symbols(&program);
     let code =
         pt2c_native::program::compile(&kernels, &symbols, &settings.name, &settings.target, settings.keep, progress)
             .map_err(native_error)?;
-    Ok(Compiled { program, kernels, code })
+    Ok(Compiled { program, kernels, code, rewriting })
 }
 
 impl Compiled {

@@ -37,6 +37,12 @@ pub struct Flags {
     /// Print the program after this phase (repeatable; `all` for every one)
     #[arg(long, value_name = "PHASE")]
     print_after: Vec<String>,
+    /// Print for every primitive the rules that made it from the exported program
+    #[arg(long)]
+    explain: bool,
+    /// Stop rewriting after this many applications of rules, to find by bisection the one that goes wrong
+    #[arg(long, value_name = "N")]
+    stop_after_rewrite: Option<usize>,
     /// Print how long each phase took
     #[arg(long)]
     timings: bool,
@@ -101,7 +107,8 @@ pub fn run(flags: &Flags) -> Outcome {
             .help(format!("the phases are: {}", phases.join(", "))));
     }
     let keep = Keep { llvm: flags.emit.contains(&Emit::Llvm), asm: flags.emit.contains(&Emit::Asm) };
-    let settings = settings(&flags.model, flags.name.as_deref(), &flags.cpu, keep)?;
+    let mut settings = settings(&flags.model, flags.name.as_deref(), &flags.cpu, keep)?;
+    settings.rewrite.stop_after = flags.stop_after_rewrite;
     let begun = Instant::now();
     let imported = compile::open(&flags.model)?;
     show_warnings(&imported.warnings);
@@ -124,6 +131,11 @@ pub fn run(flags: &Flags) -> Outcome {
         },
     )?;
     bar.finish_and_clear();
+    if flags.explain {
+        for line in pt2c_passes::rewrite::explain(&compiled.rewriting) {
+            println!("{line}");
+        }
+    }
     dumps.after("lower", &|| pt2c_kernel::print(&compiled.kernels))?;
     std::fs::create_dir_all(&flags.output)
         .map_err(|e| Diagnostic::error(format!("cannot make the folder {}: {e}", flags.output.display())))?;

@@ -30,7 +30,12 @@ pub fn default_name(model: &Path) -> String {
 /// Settings from the flags that several commands have.
 pub fn settings(model: &Path, name: Option<&str>, cpu: &str, keep: Keep) -> Result<Settings, Diagnostic> {
     let target = Target::from_flag(cpu).map_err(crate::compile::native_error)?;
-    Ok(Settings { name: name.map_or_else(|| default_name(model), str::to_string), target, keep })
+    Ok(Settings {
+        name: name.map_or_else(|| default_name(model), str::to_string),
+        target,
+        keep,
+        rewrite: Default::default(),
+    })
 }
 
 /// Shows what the importer wants the user to know.
