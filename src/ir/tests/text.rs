@@ -38,7 +38,7 @@ impl Random {
             let small = self.below(20) as i64 - 4;
             return match self.below(3) {
                 0 => Dim::int(small),
-                1 => Dim::sym(self.pick(&["s0", "s77", "u3", "nan", "f32", "true_", "inf", "e5", "graph", "int"])),
+                1 => Dim::sym(self.pick(&["s0", "s77", "u3", "nan1", "f32", "true_", "inf1", "e5", "graph", "int"])),
                 _ => Dim::int(self.pick(&[i64::MAX, i64::MIN, 0, 1])),
             };
         }

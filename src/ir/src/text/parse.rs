@@ -500,8 +500,8 @@ impl Parser<'_> {
         let (text, _) = self.at.raw(&[',', ')', ']', '}']);
         self.at.rewind(before);
         let digits = text.strip_prefix('-').unwrap_or(text);
-        // A symbol may be called `inf` too: then more of an expression follows.
-        digits.strip_prefix("inf").is_some_and(|rest| rest.trim_start().starts_with([',', ')', ']']))
+        // More behind `inf` means an expression over a symbol of that name.
+        digits.trim() == "inf"
             || digits.starts_with("nan")
             || (digits.starts_with(|c: char| c.is_ascii_digit())
                 && digits.contains(['.', 'e'])
