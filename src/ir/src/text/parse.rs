@@ -502,7 +502,8 @@ impl Parser<'_> {
         let digits = text.strip_prefix('-').unwrap_or(text);
         // More behind `inf` means an expression over a symbol of that name.
         digits.trim() == "inf"
-            || digits.starts_with("nan")
+            || digits.trim() == "nan"
+            || digits.starts_with("nan(")
             || (digits.starts_with(|c: char| c.is_ascii_digit())
                 && digits.contains(['.', 'e'])
                 && digits.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | 'e' | '+' | '-')))
