@@ -59,6 +59,11 @@ pub fn print(dtype: DType, b: &[u8]) -> String {
 
 /// The bytes of one element, appended to `out`; `None` if the text is no value of the type.
 pub fn parse(dtype: DType, text: &str, out: &mut Vec<u8>) -> Option<()> {
+    if dtype.is_complex() {
+        let (re, im) = text.split_once(' ')?;
+        parse(dtype.to_real(), re, out)?;
+        return parse(dtype.to_real(), im, out);
+    }
     let bits = text.strip_prefix("0x").map(|hex| u64::from_str_radix(hex, 16));
     let bits = match bits {
         Some(bits) => Some(bits.ok()?),
@@ -91,11 +96,7 @@ pub fn parse(dtype: DType, text: &str, out: &mut Vec<u8>) -> Option<()> {
             Some(bits) => bits.to_le_bytes(),
             None => text.parse::<f64>().ok()?.to_le_bytes(),
         }),
-        DType::C32 | DType::C64 | DType::C128 => {
-            let (re, im) = text.split_once(' ')?;
-            parse(dtype.to_real(), re, out)?;
-            parse(dtype.to_real(), im, out)?;
-        }
+        DType::C32 | DType::C64 | DType::C128 => return None,
     }
     Some(())
 }
