@@ -3,7 +3,7 @@
 
 use crate::rewrite;
 use pt2c_ir::{Diagnostic, Program};
-use pt2c_ops::verify::{Stage, check};
+use pt2c_ops::verify::{Stage, check, refuse_unsupported};
 
 /// A phase from program to program.
 #[derive(Clone, Copy)]
@@ -95,6 +95,7 @@ pub fn run_with(
     options: &rewrite::Options,
     after: &mut dyn FnMut(&Phase, &Program) -> Result<(), Diagnostic>,
 ) -> Result<(Program, rewrite::Log), Diagnostic> {
+    refuse_unsupported(program)?;
     check(program, Stage::Imported, "import")?;
     let mut program = program.clone();
     let mut log = rewrite::Log::default();
@@ -155,6 +156,7 @@ impl Selection {
     /// # Errors
     /// What the verifier finds, or the first phase that fails.
     pub fn run(&self, program: &Program, stage: Option<Stage>) -> Result<Program, Diagnostic> {
+        refuse_unsupported(program)?;
         check(program, stage.unwrap_or_else(|| Stage::of(program)), "import")?;
         self.phases.iter().try_fold(program.clone(), |program, phase| run_phase(phase, &program))
     }

@@ -7,7 +7,7 @@
 //!   than the graph says;
 //! * a region has an operand for every input of its body and a result for every output, of the same types.
 
-use crate::{BaseType, Call, Op, Param, ParamType, lookup};
+use crate::{BaseType, Call, Op, OpError, Param, ParamType, lookup};
 use pt2c_ir::verify::{about_node, as_error, difference};
 use pt2c_ir::{Arg, Diagnostic, Fact, Graph, Node, NodeKind, Program, ValueId};
 
@@ -70,6 +70,36 @@ pub fn verify(program: &Program, stage: Stage) -> Vec<Diagnostic> {
 /// If anything is wrong.
 pub fn check(program: &Program, stage: Stage, phase: &str) -> Result<(), Diagnostic> {
     as_error(verify(program, stage), phase)
+}
+
+/// Refuses calls that mean something to PyTorch and cannot be compiled: of operators that are not in the table, or in
+/// ways that inference says it does not support. All of them are listed.
+///
+/// # Errors
+/// If there are such calls.
+pub fn refuse_unsupported(program: &Program) -> Result<(), Diagnostic> {
+    let mut found: Vec<(&Node, String)> = Vec::new();
+    for (_, node) in program.graph.nodes() {
+        let NodeKind::Call { op, args } = &node.kind else { continue };
+        let Some(op) = lookup(op) else {
+            found.push((node, format!("the operator `{op}` is not supported")));
+            continue;
+        };
+        let facts = args.iter().map(|a| a.try_map(|v| program.graph.fact(*v).cloned().ok_or(()))).collect();
+        let Ok(facts): Result<Vec<Arg<Fact>>, ()> = facts else { continue };
+        if let Err(OpError::Unsupported(why)) = (op.def.infer)(&Call { op, args: &facts, scope: &program.scope }) {
+            found.push((node, format!("`{}`: {why}", op.name)));
+        }
+    }
+    let Some((first, message)) = found.first() else { return Ok(()) };
+    let mut refusal = Diagnostic::error(message.clone())
+        .about(format!("node `{}`", first.name))
+        .at(program.locations.get(first.location));
+    for (node, message) in found.iter().skip(1) {
+        let place = program.locations.get(node.location).map_or(String::new(), |l| format!(" ({}:{})", l.file, l.line));
+        refusal = refusal.note(format!("node `{}`: {message}{place}", node.name));
+    }
+    Err(refusal)
 }
 
 struct Verifier<'p> {
