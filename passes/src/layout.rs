@@ -2,9 +2,9 @@
 //!
 //! Precondition: regions. Convolutions produce channels-last values (their kernels vectorise over channels), and
 //! elementwise and pooling regions keep the order of what they read. The caller's buffers stay row-major. So does a
-//! value that a contraction reads through a reshape, whose strides would be lost.
+//! value that a contraction reads through a reshape, whose strides would be lost, and the weight of a convolution.
 
-use pt2c_ir::{Arg, Diagnostic, DimOrder, Fact, Graph, NodeId, NodeKind, Program, ValueId};
+use pt2c_ir::{Arg, Diagnostic, DimOrder, Fact, Graph, Node, NodeId, NodeKind, Program, ValueId};
 use std::collections::BTreeSet;
 
 /// Assigns layouts to a fused program.
@@ -16,7 +16,7 @@ pub fn assign_layouts(program: &Program) -> Result<Program, Diagnostic> {
     for &id in &ids {
         if let Some((operands, body)) = region(&program.graph, id) {
             for (v, input) in operands.iter().zip(body.inputs()) {
-                if has_contraction(body) && behind_reshape(body, input) {
+                if (has_contraction(body) && behind_reshape(body, input)) || is_weight(body, input) {
                     fixed.insert(*v);
                 }
             }
@@ -77,7 +77,13 @@ fn region(graph: &Graph, id: NodeId) -> Option<(Vec<ValueId>, &Graph)> {
 }
 
 fn has_contraction(body: &Graph) -> bool {
-    body.nodes().any(|(_, n)| matches!(n.op(), Some("prim.matmul" | "prim.attention")))
+    body.nodes().any(|(_, n)| matches!(n.op(), Some("prim.matmul" | "prim.conv" | "prim.attention")))
+}
+
+/// Whether a body input is the weight of a convolution, which is read as `[K, C, window…]`.
+fn is_weight(body: &Graph, input: ValueId) -> bool {
+    let reads = |node: &Node| node.op() == Some("prim.conv") && node.args().get(1) == Some(&Arg::Tensor(input));
+    body.users(input.node).into_iter().any(|u| reads(body.node(u)))
 }
 
 /// Whether a region's results lie like its operands: elementwise, window and index work does, contractions and
@@ -90,8 +96,17 @@ fn keeps_order(body: &Graph) -> bool {
 /// Whether a body input is read through a reshape.
 fn behind_reshape(body: &Graph, input: ValueId) -> bool {
     body.users(input.node).into_iter().any(|u| match body.node(u).op() {
-        Some("prim.reshape") => true,
-        Some("prim.permute" | "prim.slice" | "prim.expand") => behind_reshape(body, ValueId { node: u, index: 0 }),
+        // Dimensions of size 1 come and go without changing strides.
+        Some("prim.reshape") if !same_but_ones(body, input, u) => true,
+        Some("prim.reshape" | "prim.permute" | "prim.slice" | "prim.expand") => {
+            behind_reshape(body, ValueId { node: u, index: 0 })
+        }
         _ => false,
     })
+}
+
+/// Whether a reshape of `input` only adds or removes dimensions of size 1.
+fn same_but_ones(body: &Graph, input: ValueId, reshape: NodeId) -> bool {
+    let sizes = |v: ValueId| body.fact(v).into_iter().flat_map(|f| &f.shape).filter(|n| !n.is_one());
+    sizes(input).eq(sizes(ValueId { node: reshape, index: 0 }))
 }

@@ -135,6 +135,7 @@ pub fn lower(program: &Program) -> Result<KernelProgram, Diagnostic> {
     lowering.copy_results()?;
     let mut result = lowering.result;
     crate::plan_memory::plan_memory(&mut result);
+    crate::verify::check(&result, "lower")?;
     Ok(result)
 }
 
