@@ -53,12 +53,9 @@ fn check(s: &Sample) -> Result<Option<String>, String> {
     let kernels = match pt2c_kernel::lower::lower(&fused) {
         Ok(kernels) => kernels,
         // Refusals of whole programs, not of one region.
-        Err(e) if e.subject.is_none() => return Err(e.message),
+        Err(e) if e.subject.is_none() && e.notes.is_empty() => return Err(e.message),
         Err(e) => return Ok(Some(format!("lower: {e}"))),
     };
-    if let Err(e) = pt2c_kernel::verify::check(&kernels, "lower") {
-        return Ok(Some(e.to_string()));
-    }
     let inputs = inputs.iter().enumerate().map(|(i, t)| (i, t.to_bytes())).collect();
     let before = CallData { inputs, ..CallData::default() };
     let after = match interpret(&kernels, &BTreeMap::new(), &before, Order::Backward) {
@@ -111,5 +108,7 @@ fn lowered_operators_agree_with_pytorch() {
         })
         .collect();
     assert!(count > 0, "the samples were not found");
+    let refused: usize = refused.values().map(Vec::len).sum();
+    assert!(!only.is_empty() || refused * 12 < count, "{refused} of {count} samples are refused");
     assert!(failures.is_empty(), "{} operators failed\n{}", failures.len(), report.join("\n"));
 }
