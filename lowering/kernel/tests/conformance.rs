@@ -108,7 +108,9 @@ fn lowered_operators_agree_with_pytorch() {
         })
         .collect();
     assert!(count > 0, "the samples were not found");
-    let refused: usize = refused.values().map(Vec::len).sum();
-    assert!(!only.is_empty() || refused * 12 < count, "{refused} of {count} samples are refused");
+    // Complex and random numbers are refused as a whole; else refusals are rare.
+    let whole = |why: &&String| why.contains("complex numbers") || why.contains("random numbers");
+    let rest = refused.values().flatten().filter(|why| !whole(why)).count();
+    assert!(!only.is_empty() || rest * 20 < count, "{rest} of {count} samples are refused");
     assert!(failures.is_empty(), "{} operators failed\n{}", failures.len(), report.join("\n"));
 }
