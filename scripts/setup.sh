@@ -2,7 +2,7 @@
 # Installs what the build needs from Debian: LLVM and MLIR 22 with the libraries they link, and a C compiler.
 # Does nothing if it is all there. Works as root or through sudo.
 set -eu
-packages="llvm-22-dev libmlir-22-dev mlir-22-tools libclang-22-dev libzstd-dev libz3-dev zlib1g-dev libxml2-dev gcc libc6-dev make pkg-config"
+packages="llvm-22-dev libmlir-22-dev mlir-22-tools libclang-22-dev libpolly-22-dev libzstd-dev libz3-dev zlib1g-dev libxml2-dev gcc libc6-dev make pkg-config"
 missing=""
 for p in $packages; do
     dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $p"
