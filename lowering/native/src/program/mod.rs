@@ -11,6 +11,7 @@ mod compile;
 mod contraction;
 mod main_function;
 mod packing;
+mod transpose;
 mod visit;
 
 pub use compile::{CompiledProgram, Keep, compile};
@@ -23,7 +24,7 @@ use crate::target::Target;
 use indexmap::IndexMap;
 use packing::{Packing, pack_constants};
 use pt2c_ir::dim::{Dim, Scope, Symbol};
-use pt2c_kernel::{Body, For, Kernel, KernelProgram, LoopKind, Stmt};
+use pt2c_kernel::{Body, For, Kernel, KernelId, KernelProgram, LoopKind, Stmt};
 
 /// The runtime's function that divides a range among threads: `(call, task, words, extent, grain)`.
 pub const PARALLEL_FOR: &str = "pt2c_rt_parallel_for";
@@ -100,8 +101,11 @@ pub fn lower(
         functions: Vec::new(),
     };
     let (mut tasks, mut packings) = (Vec::new(), Vec::new());
-    for kernel in &program.kernels {
-        let (task, packed) = writer.kernel(kernel)?;
+    for (k, kernel) in program.kernels.iter().enumerate() {
+        let transposed = transpose::transpose_constants(program, KernelId(k as u32));
+        let (kernel, turned) = transposed.as_ref().map_or((kernel, &[][..]), |(kernel, turned)| (kernel, turned));
+        let (task, mut packed) = writer.kernel(kernel)?;
+        packed.extend_from_slice(turned);
         tasks.push(task);
         packings.push(packed);
     }

@@ -3,10 +3,11 @@
 
 use crate::harness::{Data, Outcome, Runner, one_kernel};
 use crate::support::targets;
-use pt2c_ir::DType;
 use pt2c_ir::dim::{Dim, Scope, Symbol};
+use pt2c_ir::{Bytes, DType};
 use pt2c_kernel::{
-    Access, BinaryOp, Body, Carried, CompareOp, Expr, For, KernelProgram, LoopKind, Param, ReduceOp, Stmt, UnaryOp, Var,
+    Access, BinaryOp, Body, BufferKind, Carried, CompareOp, Expr, For, KernelProgram, LoopKind, Param, ReduceOp, Stmt,
+    UnaryOp, Var,
 };
 
 fn read(dtype: DType) -> Param {
@@ -491,4 +492,51 @@ fn equal_kernels_become_one_function() {
     let text: String = lowered.units.iter().map(|u| u.mlir.as_str()).collect();
     assert_eq!(text.matches("__body(").count(), 2, "one definition and one call");
     assert!(!text.contains("twin"));
+}
+
+#[test]
+fn constants_read_across_rows_are_transposed() {
+    // out[g, j] = Σ_k w[g·21 + j, k] · x[k] for two gates of 21 units, k < 13: lanes run over j.
+    let (units, depth) = (21i64, 13i64);
+    let carried = (0..2u32)
+        .map(|g| Carried {
+            var: Var(2 * g),
+            result: Var(2 * g + 1),
+            dtype: DType::F32,
+            init: Expr::Float(0.0, DType::F32),
+            next: binary(
+                BinaryOp::Mul,
+                load(0, (sym("j") + units * i64::from(g)) * depth + sym("k")),
+                load(1, sym("k")),
+            ),
+            reduction: Some(ReduceOp::Sum),
+        })
+        .collect();
+    let inner = Stmt::For(For {
+        var: Symbol::new("k"),
+        extent: Dim::int(depth),
+        kind: LoopKind::Serial,
+        carried,
+        body: vec![],
+    });
+    let body = vec![inner, store(2, sym("j"), Expr::Var(Var(1))), store(2, sym("j") + units, Expr::Var(Var(3)))];
+    let mut program = one_kernel(
+        vec![read(DType::F32), read(DType::F32), write(DType::F32)],
+        Body::Loops(vec![each("j", Dim::int(units), LoopKind::Vector, body)]),
+        Scope::new(),
+    );
+    let (w, x) = (floats((2 * units * depth) as usize), floats(depth as usize));
+    program.buffers[0].kind = BufferKind::Constant(Bytes::new(Data::f32(&w).bytes));
+    program.buffers[0].len = Dim::int(2 * units * depth);
+    for target in targets() {
+        let lowered = pt2c_native::program::lower(&program, &[], "p", &target).expect("lowers");
+        assert!(lowered.units.iter().all(|u| !u.mlir.contains("vector.gather")));
+        let mut buffers = [Data::f32(&[]), Data::f32(&x), Data::f32(&vec![0.0; 2 * units as usize])];
+        Runner::new(&program, &[], &target).run(&mut buffers, &[]);
+        for (row, got) in buffers[2].as_f32().iter().enumerate() {
+            let d = depth as usize;
+            let want: f64 = (0..d).map(|k| f64::from(w[row * d + k]) * f64::from(x[k])).sum();
+            assert!((f64::from(*got) - want).abs() < 1e-3, "{:?} row {row}: {got} {want}", target.isa);
+        }
+    }
 }

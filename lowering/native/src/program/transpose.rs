@@ -1,0 +1,184 @@
+//! Constants that vector lanes read across rows are transposed at compile time.
+//!
+//! A recurrent layer's weight is `[gates, units]` and its lanes run through the gates: neighbouring lanes lie a row
+//! apart, and every vector would be gathered element by element. In the transposed constant they are neighbours.
+
+use super::packing::Packing;
+use pt2c_ir::dim::{Dim, Kind, Scope, Symbol};
+use pt2c_kernel::{Body, BufferKind, Expr, For, Kernel, KernelId, KernelProgram, LoopKind, Step, Stmt};
+
+/// The kernel with transposed constants wherever that makes its lanes neighbours, and the constants' layouts by
+/// parameter.
+pub(super) fn transpose_constants(program: &KernelProgram, id: KernelId) -> Option<(Kernel, Vec<(usize, Packing)>)> {
+    let kernel = program.kernels.get(id.0 as usize)?;
+    let Body::Loops(stmts) = &kernel.body else { return None };
+    let mut stmts = stmts.clone();
+    let mut packings = Vec::new();
+    for param in 0..kernel.params.len() {
+        let Some(len) = constant_len(program, &program.steps, id, param) else { continue };
+        let mut probe = Probe { param, len, columns: None, fits: true };
+        visit(&mut stmts.clone(), &program.scope, None, &mut |address, scope, lane| {
+            probe.look(address, scope, lane);
+            None
+        });
+        let Some(columns) = probe.columns.filter(|_| probe.fits) else { continue };
+        let rows = len / columns;
+        visit_param(&mut stmts, &program.scope, param, &mut |address, scope| {
+            let (row, column) = split(address, columns, scope)?;
+            Some(column * rows + row)
+        });
+        packings.push((param, Packing::Transpose { rows, columns }));
+    }
+    if packings.is_empty() {
+        return None;
+    }
+    Some((Kernel { body: Body::Loops(stmts), ..kernel.clone() }, packings))
+}
+
+/// Elements of the constant that every call passes for a parameter; `None` if one does not pass a constant, or they
+/// differ in size.
+fn constant_len(program: &KernelProgram, steps: &[Step], id: KernelId, param: usize) -> Option<i64> {
+    fn calls<'a>(steps: &'a [Step], id: KernelId, out: &mut Vec<&'a [pt2c_kernel::BufferId]>) {
+        for step in steps {
+            match step {
+                Step::Call { kernel, buffers, .. } if *kernel == id => out.push(buffers),
+                Step::Call { .. } => {}
+                Step::If { then, otherwise, .. } => {
+                    calls(then, id, out);
+                    calls(otherwise, id, out);
+                }
+                Step::While { before, body, .. } => {
+                    calls(before, id, out);
+                    calls(body, id, out);
+                }
+            }
+        }
+    }
+    let mut all = Vec::new();
+    calls(steps, id, &mut all);
+    let mut len = None;
+    for buffers in all {
+        let buffer = program.buffers.get(buffers.get(param)?.0 as usize)?;
+        let BufferKind::Constant(_) = buffer.kind else { return None };
+        let this = buffer.len.as_int()?;
+        if len.is_some_and(|l| l != this) {
+            return None;
+        }
+        len = Some(this);
+    }
+    len.filter(|l| *l > 0)
+}
+
+/// Finds the distance of lanes in a parameter that all its loads agree on.
+struct Probe {
+    param: usize,
+    len: i64,
+    columns: Option<i64>,
+    fits: bool,
+}
+
+impl Probe {
+    fn look(&mut self, (param, address): (usize, &Dim), scope: &Scope, lane: Option<&Symbol>) {
+        if param != self.param {
+            return;
+        }
+        let stride = lane.and_then(|l| address.coefficient_of(l)).and_then(|(s, _)| s.as_int());
+        let fits = match stride {
+            Some(columns) if columns > 1 && self.len % columns == 0 => {
+                let agrees = self.columns.is_none_or(|c| c == columns);
+                self.columns = Some(columns);
+                agrees && split(address, columns, scope).is_some()
+            }
+            _ => false,
+        };
+        self.fits = self.fits && fits;
+    }
+}
+
+/// `(row, column)` with `address = row · columns + column` and `0 <= column < columns`, proven.
+fn split(address: &Dim, columns: i64, scope: &Scope) -> Option<(Dim, Dim)> {
+    let (mut row, mut column) = (Dim::ZERO, Dim::ZERO);
+    match address.kind() {
+        Kind::Sum(sum) => {
+            for term in &sum.terms {
+                let factors =
+                    term.factors.iter().fold(Dim::ONE, |p, (f, power)| p * f.pow(&Dim::int(i64::from(*power))));
+                if term.coeff % columns == 0 {
+                    row = row + factors * (term.coeff / columns);
+                } else {
+                    column = column + factors * term.coeff;
+                }
+            }
+            row = row + sum.constant.div_euclid(columns);
+            column = column + sum.constant.rem_euclid(columns);
+        }
+        _ => column = address.clone(),
+    }
+    let bounds = scope.bounds(&column);
+    (bounds.min.is_some_and(|m| m >= 0) && bounds.max.is_some_and(|m| m < columns)).then_some((row, column))
+}
+
+/// What [`visit`] calls for every load: the parameter and address, what is known, the symbol in lanes. It may return
+/// another address.
+type See<'a> = dyn FnMut((usize, &Dim), &Scope, Option<&Symbol>) -> Option<Dim> + 'a;
+
+fn visit_param(list: &mut [Stmt], scope: &Scope, wanted: usize, change: &mut dyn FnMut(&Dim, &Scope) -> Option<Dim>) {
+    visit(list, scope, None, &mut |(param, address), scope, _| {
+        if param == wanted { change(address, scope) } else { None }
+    });
+}
+
+fn visit(list: &mut [Stmt], scope: &Scope, lane: Option<&Symbol>, see: &mut See<'_>) {
+    let mut scope = scope.clone();
+    for stmt in list {
+        match stmt {
+            Stmt::Let { value, .. } => visit_expr(value, &scope, lane, see),
+            Stmt::Index { symbol, extent, value } => {
+                visit_expr(value, &scope, lane, see);
+                scope.declare_in(&*symbol, Dim::ZERO, extent.clone());
+            }
+            Stmt::Store { value, .. } => visit_expr(value, &scope, lane, see),
+            Stmt::For(For { var, extent, kind, carried, body }) => {
+                let mut inner = scope.clone();
+                inner.declare_in(&*var, Dim::ZERO, extent.clone());
+                let lane = if *kind == LoopKind::Vector && lane.is_none() { Some(&*var) } else { lane };
+                for c in carried {
+                    visit_expr(&mut c.init, &scope, None, see);
+                    visit_expr(&mut c.next, &inner, lane, see);
+                }
+                visit(body, &inner, lane, see);
+            }
+            Stmt::If { condition, then } => {
+                visit_expr(condition, &scope, lane, see);
+                visit(then, &scope, lane, see);
+            }
+            Stmt::Check { condition, value, .. } => {
+                visit_expr(condition, &scope, lane, see);
+                if let Some(value) = value {
+                    visit_expr(value, &scope, lane, see);
+                }
+            }
+        }
+    }
+}
+
+fn visit_expr(expr: &mut Expr, scope: &Scope, lane: Option<&Symbol>, see: &mut See<'_>) {
+    match expr {
+        Expr::Load { param, address } => {
+            if let Some(changed) = see((*param, address), scope, lane) {
+                *address = changed;
+            }
+        }
+        Expr::Guarded { condition: a, value: b, other: c } | Expr::Select(a, b, c) => {
+            visit_expr(a, scope, lane, see);
+            visit_expr(b, scope, lane, see);
+            visit_expr(c, scope, lane, see);
+        }
+        Expr::Unary(_, a) | Expr::Cast(_, a) | Expr::Bitcast(_, a) => visit_expr(a, scope, lane, see),
+        Expr::Binary(_, a, b) | Expr::Compare(_, a, b) => {
+            visit_expr(a, scope, lane, see);
+            visit_expr(b, scope, lane, see);
+        }
+        Expr::Var(_) | Expr::Float(..) | Expr::Int(..) | Expr::Bool(_) | Expr::Index(_) => {}
+    }
+}
