@@ -184,10 +184,11 @@ fn group(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
         return Err(OpError::invalid("a group norm needs a positive number of groups"));
     }
     let groups = Dim::int(groups);
-    let plane = rest.iter().fold(Dim::ONE, |n, d| &n * d);
-    let each = &channels.floor_div(&groups) * &plane;
-    let grouped = b.reshape(x, &[n.clone(), groups.clone(), each])?;
-    let (centred, average, var) = centred(b, grouped, &[2])?;
+    // The plane keeps its dimensions, so that a channels-last value can be followed.
+    let mut split = vec![n.clone(), groups.clone(), channels.floor_div(&groups)];
+    split.extend(rest.iter().cloned());
+    let grouped = b.reshape(x, &split)?;
+    let (centred, average, var) = centred(b, grouped, &(2..split.len()).collect::<Vec<_>>())?;
     let rstd = inverse_deviation(b, var, c.float("eps")?)?;
     let y = b.mul(centred, rstd)?;
     let y = b.reshape(y, &shape)?;

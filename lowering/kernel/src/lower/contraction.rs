@@ -118,28 +118,43 @@ fn matmul(
     Ok(KernelBody::Matmul(matmul))
 }
 
-/// Batches that share `b` and follow one another in memory are more rows.
+/// Batches that share `b` are more rows: the only ones where there is a single row, or where they follow one another
+/// in memory.
 fn merge_batch_into_rows(matmul: &mut Matmul) {
-    while let Some((batch, extent)) = matmul.batch.last().cloned() {
+    while let Some(position) = (0..matmul.batch.len()).rev().find(|i| is_rows(matmul, &matmul.batch[*i])) {
+        let (batch, extent) = matmul.batch.remove(position);
         let (m, rows) = matmul.m.clone();
-        let b_address = match &matmul.b {
-            MatmulB::Strided { address, .. } | MatmulB::Constant { address, .. } => address,
-        };
-        let walks = |d: &Dim| {
-            d.coefficient_of(&batch).zip(d.coefficient_of(&m)).is_some_and(|((o, _), (i, _))| o == &i * &rows)
-        };
-        let mut fine = !b_address.mentions(&|s| *s == batch) && walks(&matmul.a.1);
-        super::nest::visit_epilogue(&matmul.epilogue, &mut |d| fine &= walks(d));
-        fine &= !super::collapse::epilogue_uses_as_value(&matmul.epilogue, &batch, &m);
-        if !fine && !extent.is_one() {
-            return;
+        if extent.is_one() {
+            continue;
         }
-        matmul.batch.pop();
+        if rows.is_one() {
+            matmul.m = (batch, extent);
+            continue;
+        }
         let map = BTreeMap::from([(batch, Dim::ZERO)]);
         matmul.a.1 = matmul.a.1.subs(&map);
         super::collapse::substitute_epilogue(&mut matmul.epilogue, &map);
-        matmul.m.1 = &extent * &rows;
+        matmul.m = (m, &extent * &rows);
     }
+}
+
+/// Whether a batch dimension of a product can be part of its rows.
+fn is_rows(matmul: &Matmul, (batch, extent): &(Symbol, Dim)) -> bool {
+    let (m, rows) = &matmul.m;
+    let b_address = match &matmul.b {
+        MatmulB::Strided { address, .. } | MatmulB::Constant { address, .. } => address,
+    };
+    if extent.is_one() {
+        return true;
+    }
+    if b_address.mentions(&|s| s == batch) {
+        return false;
+    }
+    let walks =
+        |d: &Dim| d.coefficient_of(batch).zip(d.coefficient_of(m)).is_some_and(|((o, _), (i, _))| o == &i * rows);
+    let mut in_order = walks(&matmul.a.1);
+    super::nest::visit_epilogue(&matmul.epilogue, &mut |d| in_order &= walks(d));
+    rows.is_one() || in_order && !super::collapse::epilogue_uses_as_value(&matmul.epilogue, batch, m)
 }
 
 fn ints(arg: &Arg) -> Result<Vec<i64>, LowerError> {
