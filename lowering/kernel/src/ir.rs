@@ -106,6 +106,8 @@ pub enum Body {
     Matmul(Matmul),
     /// Convolution.
     Convolution(Convolution),
+    /// Second half of a 3×3 convolution by minimal filtering.
+    Winograd(Winograd),
     /// Scaled dot-product attention.
     Attention(Attention),
 }
@@ -399,6 +401,28 @@ pub struct Convolution {
     pub weight_is_constant: bool,
     /// Type of the accumulator.
     pub accumulator: DType,
+    /// What is stored, over batch, channel and spatial symbols.
+    pub epilogue: Epilogue,
+}
+
+/// The products of a 3×3 convolution of stride 1 by [`crate::winograd`], whose input was transformed by the kernel before:
+/// `out[n, k, 2·ty + y, 2·tx + x] = epilogue((Aᵀ [Σ_c (G w[k, c] Gᵀ) ⊙ v[·, n, ty, tx, c]] A)[y, x])`, in f32.
+#[derive(Clone, Debug)]
+pub struct Winograd {
+    /// Batch symbol and extent.
+    pub batch: (Symbol, Dim),
+    /// Output channel symbol and extent: the vectorised dimension.
+    pub channel: (Symbol, Dim),
+    /// The two output spatial symbols and extents.
+    pub spatial: Vec<(Symbol, Dim)>,
+    /// Tiles along both spatial dimensions: half the outputs, rounded up.
+    pub tiles: [Dim; 2],
+    /// Input channels.
+    pub input_channels: i64,
+    /// Parameter of the transformed input, dense `[16, batch, tiles…, C]`.
+    pub v: usize,
+    /// Parameter of the weight, a constant, dense row-major `[K, C, 3, 3]`; the target transforms and packs it.
+    pub w: usize,
     /// What is stored, over batch, channel and spatial symbols.
     pub epilogue: Epilogue,
 }

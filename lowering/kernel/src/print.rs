@@ -23,7 +23,7 @@
 
 use crate::{
     Access, Attention, BinaryOp, Body, Buffer, BufferId, BufferKind, CompareOp, Convolution, Epilogue, Expr, For,
-    Kernel, KernelProgram, LoopKind, Matmul, MatmulB, ReduceOp, Step, Stmt,
+    Kernel, KernelProgram, LoopKind, Matmul, MatmulB, ReduceOp, Step, Stmt, Winograd,
 };
 use pt2c_ir::DType;
 use pt2c_ir::dim::{Dim, Symbol};
@@ -70,6 +70,7 @@ pub fn print_kernel(kernel: &Kernel) -> String {
         Body::Loops(stmts) => printer.stmts(stmts),
         Body::Matmul(m) => printer.matmul(m),
         Body::Convolution(c) => printer.convolution(c),
+        Body::Winograd(w) => printer.winograd(w),
         Body::Attention(a) => printer.attention(a),
     }
     printer.out.push_str("}\n");
@@ -264,6 +265,16 @@ impl Printer<'_> {
         );
         self.line(&text);
         self.epilogue(&format!("convolution:{}", c.accumulator), &c.epilogue);
+    }
+
+    fn winograd(&mut self, w: &Winograd) {
+        self.axes("batch", std::slice::from_ref(&w.batch));
+        self.axes("channel", std::slice::from_ref(&w.channel));
+        self.axes("spatial", &w.spatial);
+        let [rows, columns] = &w.tiles;
+        let (v, weight) = (self.param(w.v), self.param(w.w));
+        self.line(&format!("tiles {v} [{rows}, {columns}] of {} channels, weight constant {weight}", w.input_channels));
+        self.epilogue("winograd:f32", &w.epilogue);
     }
 
     fn attention(&mut self, a: &Attention) {

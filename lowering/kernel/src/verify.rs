@@ -205,6 +205,17 @@ impl<'k> Checker<'k> {
                 self.axes(&c.spatial);
                 self.epilogue(&c.epilogue, c.accumulator);
             }
+            Body::Winograd(w) => {
+                if w.spatial.len() != 2 {
+                    self.report("it has not two spatial dimensions");
+                }
+                w.tiles.iter().for_each(|d| self.dim(d));
+                self.param(w.v, Access::Read);
+                self.param(w.w, Access::Read);
+                self.axes(&[w.batch.clone(), w.channel.clone()]);
+                self.axes(&w.spatial);
+                self.epilogue(&w.epilogue, DType::F32);
+            }
             Body::Attention(a) => {
                 self.axes(&a.batch);
                 self.axes(&[a.row.clone(), a.value_depth.clone(), a.position.clone(), a.depth.clone()]);

@@ -234,6 +234,25 @@ class Detect(nn.Module):
 add("p_detect", Detect, lambda: [(r(1, 3, 24, 32),), (r(2, 3, 40, 16),)], ({0: DYNAMIC, 2: DYNAMIC, 3: DYNAMIC},))
 
 
+class Windows(nn.Module):
+    """3×3 windows between many channels, padded and not, with odd numbers of channels and outputs, a residual behind."""
+
+    def __init__(self):
+        super().__init__()
+        self.lift = nn.Conv2d(3, 40, 1)
+        self.same = nn.Conv2d(40, 33, 3, padding=1)
+        self.valid = nn.Conv2d(33, 40, 3)
+        self.wide = nn.Conv2d(40, 40, 3, padding=2, bias=False)
+
+    def forward(self, x):
+        x = self.lift(x)
+        y = torch.relu(self.same(x))
+        return torch.relu(self.wide(self.valid(y)) + x)
+
+
+add("p_windows", Windows, lambda: [(r(1, 3, 13, 16),), (r(2, 3, 17, 15),), (r(3, 3, 4, 8),)], ({0: DYNAMIC, 2: DYNAMIC, 3: DYNAMIC},))
+
+
 class Shapes(nn.Module):
     """Derived sizes: halves, products, concatenation with itself, symbolic results."""
 

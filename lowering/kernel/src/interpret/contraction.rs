@@ -2,7 +2,8 @@
 
 use super::InterpretError;
 use super::code::{Action, Address, Code, Compiler, Frame};
-use crate::{Attention, Convolution, Epilogue, Matmul, MatmulB, Var};
+use crate::winograd::{INPUTS, OUTPUT, OUTPUTS, window_factors};
+use crate::{Attention, Convolution, Epilogue, Matmul, MatmulB, Var, Winograd};
 use pt2c_ir::DType;
 use pt2c_ir::dim::{Dim, Symbol};
 use pt2c_ops::{Scalar, round_to, wrap_to};
@@ -193,6 +194,42 @@ pub fn convolution(compiler: &mut Compiler<'_>, frame: &mut Frame<'_>, c: &Convo
             }
         }
         done.run(frame, sum.value(done.accumulator))
+    })
+}
+
+/// `Body::Winograd`.
+pub fn winograd(compiler: &mut Compiler<'_>, frame: &mut Frame<'_>, w: &Winograd) -> Result<()> {
+    let batch = axis(compiler, frame, &w.batch)?;
+    let channel = axis(compiler, frame, &w.channel)?;
+    let spatial = axes(compiler, frame, &w.spatial)?;
+    let done = finish(compiler, frame, &w.epilogue, DType::F32)?;
+    let [rows, columns] = [int(compiler, frame, &w.tiles[0])?, int(compiler, frame, &w.tiles[1])?];
+    let all = batch.extent * rows * columns;
+    let [oy, ox] = spatial.as_slice() else {
+        return Err(frame.malformed("a Winograd convolution of other than two dimensions"));
+    };
+    let loops: Vec<&Axis> = [&batch, &channel].into_iter().chain(&spatial).collect();
+    nest(frame, &loops, &mut |frame| {
+        let at = |axis: &Axis| frame.symbols.get(axis.slot).copied().unwrap_or(0);
+        let (n, k, y, x) = (at(&batch), at(&channel), at(oy), at(ox));
+        let outputs = OUTPUTS as i64;
+        let tile = (n * rows + y / outputs) * columns + x / outputs;
+        let (from_rows, from_columns) = (&OUTPUT[(y % outputs) as usize], &OUTPUT[(x % outputs) as usize]);
+        let mut sum = 0.0;
+        for c in 0..w.input_channels {
+            let mut window = [0.0; 9];
+            for (tap, value) in (0..).zip(&mut window) {
+                *value = frame.load(w.w, (k * w.input_channels + c) * 9 + tap)?.to_f64();
+            }
+            for (product, factor) in (0..).zip(window_factors(&window)) {
+                let weight = from_rows[product / INPUTS] * from_columns[product % INPUTS];
+                if weight != 0.0 {
+                    let v = frame.load(w.v, (product as i64 * all + tile) * w.input_channels + c)?.to_f64();
+                    sum += weight * factor * v;
+                }
+            }
+        }
+        done.run(frame, Scalar::Float(round_to(DType::F32, sum)))
     })
 }
 

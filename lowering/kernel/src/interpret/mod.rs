@@ -133,6 +133,7 @@ impl Machine<'_> {
             }
             Body::Matmul(m) => contraction::matmul(&mut compiler, &mut frame, m),
             Body::Convolution(c) => contraction::convolution(&mut compiler, &mut frame, c),
+            Body::Winograd(w) => contraction::winograd(&mut compiler, &mut frame, w),
             Body::Attention(a) => contraction::attention(&mut compiler, &mut frame, a),
         }
     }

@@ -10,6 +10,7 @@ mod nest;
 mod recurrent;
 mod scalar;
 mod sequence;
+mod winograd;
 
 use crate::{Body as KernelBody, Buffer, BufferId, BufferKind, Kernel, KernelId, KernelProgram, Step};
 use indexmap::IndexMap;
@@ -38,12 +39,14 @@ pub(crate) struct Lowered {
 }
 
 /// What a kernel parameter stands for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Binding {
     /// Operand of the region.
     Operand(usize),
     /// Output of the region.
     Output(usize),
+    /// The region's own memory between its kernels; the same for all that mention it.
+    Scratch(Fact),
 }
 
 /// A lowering of a region by its heavy node.
@@ -84,7 +87,8 @@ fn contraction_root(
     scope: &Scope,
     is_constant: contraction::IsConstant<'_>,
 ) -> Result<Vec<Lowered>, LowerError> {
-    Ok(vec![whole_region(graph, contraction::lower(graph, root, name, scope, is_constant)?)])
+    let kernel = contraction::lower(graph, root, name, scope, is_constant)?;
+    Ok(winograd::split(kernel, graph.inputs().len()).unwrap_or_else(|kernel| vec![whole_region(graph, kernel)]))
 }
 
 /// A kernel whose parameters are the region's operands, then its outputs.
@@ -273,12 +277,16 @@ impl Lowering<'_> {
             };
             outputs.push(buffer);
         }
+        let mut scratch = None;
         for Lowered { kernel, bindings } in lowered {
             let buffers = bindings
                 .iter()
                 .map(|b| match b {
                     Binding::Operand(i) => ids.get(*i).copied(),
                     Binding::Output(i) => outputs.get(*i).copied(),
+                    Binding::Scratch(fact) => Some(*scratch.get_or_insert_with(|| {
+                        self.add_buffer(&format!("{}.scratch", node.name), fact, BufferKind::Arena(Dim::ZERO))
+                    })),
                 })
                 .collect::<Option<Vec<_>>>();
             let buffers =
@@ -380,7 +388,7 @@ pub fn kinds(program: &KernelProgram) -> IndexMap<&'static str, usize> {
         let kind = match kernel.body {
             KernelBody::Loops(_) => "loops",
             KernelBody::Matmul(_) => "matmul",
-            KernelBody::Convolution(_) => "convolution",
+            KernelBody::Convolution(_) | KernelBody::Winograd(_) => "convolution",
             KernelBody::Attention(_) => "attention",
         };
         *counts.entry(kind).or_insert(0) += 1;

@@ -21,6 +21,7 @@ mod pieces;
 mod size;
 mod spatial;
 pub mod tile;
+mod winograd;
 
 pub use attention::{Attention, Mask, MaskAt};
 pub use conv::{Convolution, Image, Weight};
@@ -28,6 +29,7 @@ pub use depthwise::Depthwise;
 pub use gemm::{Blocking, Gemm, GemmB};
 pub use size::Size;
 pub use spatial::Axis;
+pub use winograd::Winograd;
 
 use crate::NativeError;
 use crate::builder::{Elem, Func, Val};

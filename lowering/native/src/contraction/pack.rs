@@ -108,6 +108,34 @@ pub fn convolution(
     Some(out)
 }
 
+/// Transforms 3×3 windows, dense f32 `[out, input, 3, 3]`, into the factors of Winograd's tiles, and packs each of the 16
+/// matrices `[input, out]` with [`columns`], one after the other.
+///
+/// `None` if `data` has another length or a size overflows.
+pub fn winograd(data: &[u8], out: usize, input: usize, panel: usize, lanes: usize) -> Option<Vec<u8>> {
+    let pairs = out.checked_mul(input)?;
+    if data.len() != pairs.checked_mul(9 * 4)? {
+        return None;
+    }
+    let products = pt2c_kernel::winograd::PRODUCTS as usize;
+    let mut matrices = vec![vec![0u8; pairs * 4]; products];
+    for (pair, window) in data.chunks_exact(9 * 4).enumerate() {
+        let mut taps = [0.0; 9];
+        for (tap, bytes) in taps.iter_mut().zip(window.chunks_exact(4)) {
+            *tap = f64::from(f32::from_le_bytes(bytes.try_into().ok()?));
+        }
+        let place = ((pair % input) * out + pair / input) * 4;
+        for (matrix, factor) in matrices.iter_mut().zip(pt2c_kernel::winograd::window_factors(&taps)) {
+            matrix.get_mut(place..place + 4)?.copy_from_slice(&(factor as f32).to_le_bytes());
+        }
+    }
+    let mut packed = Vec::with_capacity(columns_len(input, out, panel, lanes)?.checked_mul(4 * products)?);
+    for matrix in matrices {
+        packed.extend(columns(&matrix, 4, input, out, panel, lanes)?);
+    }
+    Some(packed)
+}
+
 /// Packs a depthwise weight, dense `[channels, 1, taps]`, into `[taps][channels]`.
 ///
 /// `None` if `data` has another length.

@@ -8,7 +8,8 @@ use super::packing::Packing;
 use crate::NativeError;
 use crate::builder::{Func, Val};
 use crate::contraction::{
-    Attention, Axis, Base, Convolution, Depthwise, Gemm, GemmB, Image, Mask, MaskAt, Matrix, Out, Size, Weight, tile,
+    Attention, Axis, Base, Convolution, Depthwise, Gemm, GemmB, Image, Mask, MaskAt, Matrix, Out, Size, Weight,
+    Winograd, tile,
 };
 use crate::dims::Indices;
 use crate::loops::{Cx, Memory, Value, value_elem};
@@ -331,6 +332,52 @@ pub(super) fn convolution(
     let cost = pixel_count * work.max(1);
     let packings = if c.weight_is_constant { vec![(c.w, packing)] } else { Vec::new() };
     Ok(Written { range: Range { extent: tasks, cost, multiple: 1 }, packings })
+}
+
+/// Writes the tasks `begin..end` of a convolution whose input is already transformed.
+pub(super) fn winograd(cx: &mut Cx<'_>, w: &kernel::Winograd, begin: Val, end: Val) -> Result<Written, NativeError> {
+    let target = cx.b.target;
+    for (symbol, extent) in [&w.batch, &w.channel].into_iter().chain(&w.spatial) {
+        cx.ix.scope.declare_in(symbol, Dim::ZERO, extent.clone());
+    }
+    let unsupported = |what: &str| NativeError::Unsupported { what: format!("a convolution with {what}") };
+    let out_channels = w.channel.1.as_int().ok_or_else(|| unsupported("an unknown number of channels"))?;
+    let [(_, height), (_, width)] = w.spatial.as_slice() else { return Err(unsupported("other than 2 dimensions")) };
+    let all = &(&w.tiles[0] * &w.tiles[1]) * &w.batch.1;
+    let count = size(cx, &all)?;
+    let tile = tile::choose(target, crate::builder::Elem::F32, count, Size::Static(out_channels));
+    let emitter = Winograd {
+        tiles: [size(cx, &w.tiles[0])?, size(cx, &w.tiles[1])?],
+        count,
+        output: [size(cx, height)?, size(cx, width)?],
+        input_channels: w.input_channels,
+        out_channels,
+        v: buffer(cx, w.v)?,
+        factors: buffer(cx, w.w)?,
+        tile,
+    };
+    let finish = Finish {
+        params: cx.params.clone(),
+        indices: cx.ix.clone(),
+        epilogue: &w.epilogue,
+        accumulator: DType::F32,
+        lane: w.channel.0.clone(),
+    };
+    emitter.emit(&mut cx.b, begin, end, &mut |b, out| {
+        let symbols: Vec<(&Symbol, Size)> = std::iter::once(&w.batch.0)
+            .chain(w.spatial.iter().map(|(s, _)| s))
+            .zip(out.batch.iter().copied())
+            .collect();
+        finish.apply(b, out, &symbols)
+    })?;
+    let tasks = all.ceil_div(&Dim::int(emitter.task_tiles())) * emitter.panels();
+    let work = emitter.task_tiles() * w.input_channels * kernel::winograd::PRODUCTS * i64::from(tile.vectors);
+    let packing =
+        Packing::Winograd { out: out_channels, input: w.input_channels, panel: tile.columns(), lanes: tile.lanes };
+    Ok(Written {
+        range: Range { extent: tasks, cost: Dim::int(work.max(1)), multiple: 1 },
+        packings: vec![(w.w, packing)],
+    })
 }
 
 /// Writes an attention's tasks `begin..end`.

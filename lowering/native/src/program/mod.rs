@@ -246,6 +246,7 @@ impl<'a> Writer<'a> {
             }
             Body::Matmul(m) => contraction::matmul(cx, &kernel.params, m, begin, end)?,
             Body::Convolution(c) => contraction::convolution(cx, &kernel.params, c, begin, end)?,
+            Body::Winograd(w) => contraction::winograd(cx, w, begin, end)?,
             Body::Attention(a) => contraction::attention(cx, a, begin, end)?,
         };
         Ok((Some(written.range), written.packings))

@@ -14,6 +14,8 @@ pub(super) enum Packing {
     Columns { k: i64, n: i64, k_stride: i64, n_stride: i64, offset: i64, panel: i64, lanes: u32 },
     /// A convolution's weight `[groups·out, in, taps]` in panels of output channels.
     Convolution { groups: i64, out_per_group: i64, in_per_group: i64, taps: i64, panel: i64, lanes: u32 },
+    /// The factors of 3×3 windows `[out, in, 3, 3]`: 16 matrices `[in, out]` in panels of columns.
+    Winograd { out: i64, input: i64, panel: i64, lanes: u32 },
     /// A dense matrix `[rows, columns]` as `[columns, rows]`.
     Transpose { rows: i64, columns: i64 },
     /// A depthwise weight `[channels, 1, taps]` with channels innermost.
@@ -36,6 +38,11 @@ impl Packing {
                 let (taps, panel) = (n(taps)?, n(panel)?);
                 let len = groups.checked_mul(o)?.checked_mul(i)?.checked_mul(taps)?.checked_mul(size)?;
                 pack::convolution(data.get(..len)?, size, groups, o, i, taps, panel, lanes as usize)
+            }
+            Packing::Winograd { out, input, panel, lanes } => {
+                let (out, input, panel) = (n(out)?, n(input)?, n(panel)?);
+                let len = out.checked_mul(input)?.checked_mul(9)?.checked_mul(size)?;
+                pack::winograd(data.get(..len)?, out, input, panel, lanes as usize)
             }
             Packing::Transpose { rows, columns } => {
                 let (rows, columns) = (n(rows)?, n(columns)?);

@@ -28,7 +28,7 @@ pub(super) fn has_checks(body: &Body) -> bool {
     }
     match body {
         Body::Loops(list) => any(list),
-        Body::Matmul(_) | Body::Convolution(_) | Body::Attention(_) => false,
+        Body::Matmul(_) | Body::Convolution(_) | Body::Winograd(_) | Body::Attention(_) => false,
     }
 }
 
@@ -47,6 +47,13 @@ fn body_dims(body: &Body, see: &mut dyn FnMut(&Dim)) {
             epilogue_dims(epilogue, see);
         }
         Body::Convolution(c) => convolution_dims(c, see),
+        Body::Winograd(w) => {
+            for (_, extent) in [&w.batch, &w.channel].into_iter().chain(&w.spatial) {
+                see(extent);
+            }
+            w.tiles.iter().for_each(&mut *see);
+            epilogue_dims(&w.epilogue, see);
+        }
         Body::Attention(a) => attention_dims(a, see),
     }
 }
