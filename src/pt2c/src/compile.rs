@@ -21,6 +21,8 @@ pub struct Settings {
     pub keep: Keep,
     /// Limits on the rewriting.
     pub rewrite: rewrite::Options,
+    /// Choices of the lowering.
+    pub lower: pt2c_kernel::lower::Options,
 }
 
 /// Reads an archive and imports its program.
@@ -60,7 +62,7 @@ pub fn compile(
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Compiled, Diagnostic> {
     let (program, rewriting) = pipeline::run_with(program, &settings.rewrite, after)?;
-    let kernels = pt2c_kernel::lower::lower(&program)?;
+    let kernels = pt2c_kernel::lower::lower_with(&program, settings.lower)?;
     let symbols = pt2c_library::symbols(&program);
     let code =
         pt2c_native::program::compile(&kernels, &symbols, &settings.name, &settings.target, settings.keep, progress)

@@ -116,7 +116,13 @@ fn compiled(model: &Path, cpu: &str, threads: u32) -> Outcome {
     let target = Target::from_flag(cpu)?;
     let runs_here = Target::from_flag("native")?.isa >= target.isa;
     let program = compile::open(model)?.program;
-    let settings = Settings { name: default_name(model), target, keep: Keep::default(), rewrite: Default::default() };
+    let settings = Settings {
+        name: default_name(model),
+        target,
+        keep: Keep::default(),
+        rewrite: Default::default(),
+        lower: Default::default(),
+    };
     let compiled = compile::compile(&program, &settings, &mut |_, _| Ok(()), &|_, _| {})?;
     if !runs_here {
         eprintln!("{} compiled for {cpu}, not run: this machine lacks its instructions", model.display());

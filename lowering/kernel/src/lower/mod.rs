@@ -87,8 +87,7 @@ fn contraction_root(
     scope: &Scope,
     is_constant: contraction::IsConstant<'_>,
 ) -> Result<Vec<Lowered>, LowerError> {
-    let kernel = contraction::lower(graph, root, name, scope, is_constant)?;
-    Ok(winograd::split(kernel, graph.inputs().len()).unwrap_or_else(|kernel| vec![whole_region(graph, kernel)]))
+    Ok(vec![whole_region(graph, contraction::lower(graph, root, name, scope, is_constant)?)])
 }
 
 /// A kernel whose parameters are the region's operands, then its outputs.
@@ -118,11 +117,30 @@ fn lower_region(
     Ok(vec![whole_region(graph, nest::lower(graph, name, scope)?)])
 }
 
+/// Choices that change results in their last digits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// Whether 3×3 convolutions with many channels use [`crate::winograd`].
+    pub winograd: bool,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { winograd: true }
+    }
+}
+
 /// Lowers a fused program.
 pub fn lower(program: &Program) -> Result<KernelProgram, Diagnostic> {
+    lower_with(program, Options::default())
+}
+
+/// Lowers a fused program with other than the usual choices.
+pub fn lower_with(program: &Program, options: Options) -> Result<KernelProgram, Diagnostic> {
     refuse(program)?;
     let mut lowering = Lowering {
         program,
+        options,
         result: KernelProgram { scope: program.scope.clone(), arena_bytes: Dim::ZERO, ..KernelProgram::default() },
         buffers: IndexMap::new(),
         known: IndexMap::new(),
@@ -173,6 +191,7 @@ fn refuse(program: &Program) -> Result<(), Diagnostic> {
 
 struct Lowering<'p> {
     program: &'p Program,
+    options: Options,
     result: KernelProgram,
     buffers: IndexMap<ValueId, BufferId>,
     /// Kernels by what they are, so that equal ones are emitted once.
@@ -261,7 +280,11 @@ impl Lowering<'_> {
         let is_constant = |i: usize| {
             ids.get(i).is_some_and(|b| matches!(self.result.buffers[b.0 as usize].kind, BufferKind::Constant(_)))
         };
-        let lowered = lower_region(graph, &node.name, &program.scope, &is_constant).map_err(|e| self.fail(node, e))?;
+        let mut lowered =
+            lower_region(graph, &node.name, &program.scope, &is_constant).map_err(|e| self.fail(node, e))?;
+        if self.options.winograd {
+            lowered = lowered.into_iter().flat_map(winograd::split).collect();
+        }
         let mut outputs = Vec::new();
         for value in program.graph.values(id) {
             let fact = program.graph.fact(value).cloned();

@@ -13,25 +13,19 @@ const LEAST_CHANNELS: i64 = 32;
 /// Tiles from which on the arithmetic weighs more than reading 16 instead of 9 factors for each pair of channels.
 const LEAST_TILES: i64 = 32;
 
-/// Splits the kernel of a convolution with a constant 3×3 window of stride 1 and enough channels; any other stays whole.
-/// `operands` are the region's operands, the first parameters of the kernel; its outputs follow.
-pub fn split(kernel: Kernel, operands: usize) -> Result<Vec<Lowered>, Kernel> {
-    let Body::Convolution(c) = &kernel.body else { return Err(kernel) };
-    let Some(tiles) = suits(c, &kernel.params) else { return Err(kernel) };
-    let scratch = Fact::new(
+/// Splits a convolution with a constant 3×3 window of stride 1 and enough channels; anything else stays as it is.
+pub fn split(whole: Lowered) -> Vec<Lowered> {
+    let Lowered { kernel, bindings } = &whole;
+    let Body::Convolution(c) = &kernel.body else { return vec![whole] };
+    let (Some(tiles), Some(input)) = (suits(c, &kernel.params), bindings.get(c.x.0)) else { return vec![whole] };
+    let scratch = Binding::Scratch(Fact::new(
         DType::F32,
         vec![Dim::int(PRODUCTS), c.batch.1.clone(), tiles[0].clone(), tiles[1].clone(), Dim::int(c.input_channels)],
-    );
-    let transform = Lowered {
-        kernel: transform(c, &tiles, &kernel),
-        bindings: vec![Binding::Operand(c.x.0), Binding::Scratch(scratch.clone())],
-    };
-    let mut bindings: Vec<Binding> = (0..kernel.params.len())
-        .map(|i| if i < operands { Binding::Operand(i) } else { Binding::Output(i - operands) })
-        .collect();
-    bindings.push(Binding::Scratch(scratch));
+    ));
+    let transform = Lowered { kernel: transform(c, &tiles, kernel), bindings: vec![input.clone(), scratch.clone()] };
     let mut params = kernel.params.clone();
     params.push(Param { name: "tiles".to_string(), dtype: DType::F32, access: Access::Read });
+    let bindings = bindings.iter().cloned().chain([scratch]).collect();
     let body = Body::Winograd(Winograd {
         batch: c.batch.clone(),
         channel: c.channel.clone(),
@@ -42,7 +36,7 @@ pub fn split(kernel: Kernel, operands: usize) -> Result<Vec<Lowered>, Kernel> {
         w: c.w,
         epilogue: c.epilogue.clone(),
     });
-    Ok(vec![transform, Lowered { kernel: Kernel { name: kernel.name, params, body }, bindings }])
+    vec![transform, Lowered { kernel: Kernel { name: kernel.name.clone(), params, body }, bindings }]
 }
 
 /// Tiles along both dimensions, if the convolution gains.

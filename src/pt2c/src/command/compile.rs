@@ -43,6 +43,9 @@ pub struct Flags {
     /// Stop rewriting after this many applications of rules, to find by bisection the one that goes wrong
     #[arg(long, value_name = "N")]
     stop_after_rewrite: Option<usize>,
+    /// Sum convolutions tap by tap, without Winograd's transforms: slower, and weights stay at their size
+    #[arg(long)]
+    direct_convolutions: bool,
     /// Print how long each phase took
     #[arg(long)]
     timings: bool,
@@ -109,6 +112,7 @@ pub fn run(flags: &Flags) -> Outcome {
     let keep = Keep { llvm: flags.emit.contains(&Emit::Llvm), asm: flags.emit.contains(&Emit::Asm) };
     let mut settings = settings(&flags.model, flags.name.as_deref(), &flags.cpu, keep)?;
     settings.rewrite.stop_after = flags.stop_after_rewrite;
+    settings.lower.winograd = !flags.direct_convolutions;
     let begun = Instant::now();
     let imported = compile::open(&flags.model)?;
     show_warnings(&imported.warnings);

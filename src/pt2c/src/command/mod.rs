@@ -35,6 +35,7 @@ pub fn settings(model: &Path, name: Option<&str>, cpu: &str, keep: Keep) -> Resu
         target,
         keep,
         rewrite: Default::default(),
+        lower: Default::default(),
     })
 }
 
