@@ -4,7 +4,7 @@ use super::Cx;
 use crate::NativeError;
 use crate::builder::{Elem, IntPredicate, Type, Val};
 use crate::dims::floor_divide;
-use pt2c_ir::dim::{Dim, Func as DimFunc, Kind, Pred, Symbol};
+use pt2c_ir::dim::{Dim, Func as DimFunc, Kind, Pred, Scope, Symbol};
 
 /// How an expression depends on the lane.
 pub(super) enum LaneForm {
@@ -35,7 +35,19 @@ impl Cx<'_> {
             // The lane symbol is bound to its value in lane 0.
             return Ok(LaneForm::Strided(self.ix.dim(&mut self.b, dim)?, stride));
         }
+        if let Some(stride) = self.stride_within_vector(dim) {
+            return Ok(LaneForm::Strided(self.ix.dim(&mut self.b, dim)?, stride));
+        }
         Ok(LaneForm::Any(self.lane_dim(dim)?))
+    }
+
+    /// The step from lane to lane of an expression with divisions that no vector straddles.
+    fn stride_within_vector(&self, dim: &Dim) -> Option<i64> {
+        let lanes = self.lanes.as_ref().filter(|l| l.aligned)?;
+        if dim.mentions(&|s| self.varying.contains_key(s)) {
+            return None;
+        }
+        stride_within(dim, &lanes.symbol, i64::from(lanes.width), &self.ix.scope)
     }
 
     /// An expression as i64: a scalar if it does not depend on the lane, else a vector.
@@ -172,4 +184,16 @@ impl Cx<'_> {
         }
         Ok(floor_divide(&mut self.b, xv, yv))
     }
+}
+
+/// The constant by which an expression grows from one value of `symbol` to the next, inside every block of `width` values
+/// that starts at a multiple of `width`.
+pub(crate) fn stride_within(dim: &Dim, symbol: &Symbol, width: i64, scope: &Scope) -> Option<i64> {
+    let (block, lane) = (Symbol::new("block of lanes"), Symbol::new("lane"));
+    let mut scope = scope.clone();
+    scope.declare(block.clone(), Some(0), None);
+    scope.declare(lane.clone(), Some(0), Some(width - 1));
+    let value = &(&Dim::sym(block) * width) + &Dim::sym(lane.clone());
+    let inside = scope.simplify(&dim.subs_one(symbol, &value));
+    inside.coefficient_of(&lane).and_then(|(stride, _)| stride.as_int())
 }

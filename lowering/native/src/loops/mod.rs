@@ -17,6 +17,9 @@ mod lanes;
 mod stmt;
 mod vector_loop;
 
+pub(crate) use lanes::stride_within;
+pub(crate) use vector_loop::widths;
+
 use crate::NativeError;
 use crate::builder::{Elem, Func, Type, Val};
 use crate::dims::Indices;
@@ -64,6 +67,8 @@ impl Memory {
 struct Lanes {
     symbol: Symbol,
     width: u32,
+    /// Whether the value in lane 0 is a multiple of the width.
+    aligned: bool,
 }
 
 /// Which lanes exist.
@@ -95,6 +100,8 @@ pub struct Cx<'t> {
     pub messages: Vec<String>,
     vars: BTreeMap<Var, Value>,
     lanes: Option<Lanes>,
+    /// Whether the parts of the vector loop around start at multiples of their widths.
+    aligned_parts: bool,
     /// Data-dependent symbols that differ from lane to lane, as vectors of i64.
     varying: BTreeMap<Symbol, Val>,
     mask: Option<Mask>,
@@ -111,6 +118,7 @@ impl<'t> Cx<'t> {
             messages: Vec::new(),
             vars: BTreeMap::new(),
             lanes: None,
+            aligned_parts: false,
             varying: BTreeMap::new(),
             mask: None,
             failure: None,
@@ -133,8 +141,15 @@ impl<'t> Cx<'t> {
         self.ix.enter();
         self.ix.bind(symbol, base);
         if width > 1 {
-            self.lanes = Some(Lanes { symbol: symbol.clone(), width });
+            self.lanes = Some(Lanes { symbol: symbol.clone(), width, aligned: false });
             self.mask = mask.map(|val| Mask { val, first_lane: true });
+        }
+    }
+
+    /// States that the value in lane 0 is a multiple of the width.
+    fn align_lanes(&mut self) {
+        if let Some(lanes) = &mut self.lanes {
+            lanes.aligned = true;
         }
     }
 

@@ -7,7 +7,8 @@
 use super::{Cx, Value, loaded_dtype};
 use crate::NativeError;
 use crate::builder::{Type, Val};
-use crate::target::Isa;
+use crate::target::{Isa, Target};
+use pt2c_ir::DType;
 use pt2c_ir::dim::{Dim, Symbol};
 use pt2c_kernel::{Expr, For, LoopKind, Stmt, UnaryOp};
 use std::collections::BTreeSet;
@@ -23,11 +24,8 @@ impl Cx<'_> {
             Some(range) => range,
             None => (self.b.index(0), self.ix.dim(&mut self.b, &f.extent)?),
         };
-        let narrow = self.register_lanes(f);
-        let mut wide = narrow * unroll(f, self.b.target.registers);
-        while wide > narrow && known.is_some_and(|n| n < i64::from(wide)) {
-            wide /= 2;
-        }
+        let dtypes: Vec<DType> = self.params.iter().map(|m| m.dtype).collect();
+        let (narrow, wide) = widths(f, &dtypes, known, self.b.target);
         let masks = self.b.target.isa == Isa::Avx512;
         // The carried values as scalars; each part of the loop adds its own.
         let mut totals = Vec::new();
@@ -35,7 +33,9 @@ impl Cx<'_> {
             let value = self.expr(&c.init)?;
             totals.push(self.cast(value, loaded_dtype(c.dtype))?.val);
         }
+        self.aligned_parts = known.is_some();
         match known {
+            // Every part starts at a multiple of its width.
             Some(n) => {
                 let (w, l) = (i64::from(wide), i64::from(narrow));
                 let main = n / w * w;
@@ -73,17 +73,6 @@ impl Cx<'_> {
             self.set_var(c.result, Value { val: v, dtype: loaded_dtype(c.dtype) });
         }
         Ok(())
-    }
-
-    /// Lanes of one register for the loop's element types.
-    fn register_lanes(&self, f: &For) -> u32 {
-        let mut params = BTreeSet::new();
-        params_of(&f.body, &mut params);
-        for c in &f.carried {
-            params_of_expr(&c.next, &mut params);
-        }
-        let small = params.iter().filter_map(|p| self.params.get(*p)).any(|m| m.dtype.size() < 8);
-        if small || params.is_empty() { self.b.target.lanes } else { self.b.target.lanes / 2 }
     }
 
     /// Iterations `from..to`, known numbers whose difference is a multiple of `width`.
@@ -178,6 +167,9 @@ impl Cx<'_> {
         let known = self.ix.scope.clone();
         self.ix.scope.declare_in(&f.var, Dim::ZERO, f.extent.clone());
         self.enter_lanes(&f.var, at, width, mask);
+        if self.aligned_parts {
+            self.align_lanes();
+        }
         for (c, v) in f.carried.iter().zip(accumulators) {
             self.set_var(c.var, Value { val: *v, dtype: loaded_dtype(c.dtype) });
         }
@@ -196,6 +188,22 @@ impl Cx<'_> {
         self.ix.scope = known;
         next
     }
+}
+
+/// Lanes of one register for a loop's element types, and iterations of a step: several registers where the loop is light.
+pub(crate) fn widths(f: &For, dtypes: &[DType], known: Option<i64>, target: &Target) -> (u32, u32) {
+    let mut params = BTreeSet::new();
+    params_of(&f.body, &mut params);
+    for c in &f.carried {
+        params_of_expr(&c.next, &mut params);
+    }
+    let small = params.iter().filter_map(|p| dtypes.get(*p)).any(|dtype| dtype.size() < 8);
+    let narrow = if small || params.is_empty() { target.lanes } else { target.lanes / 2 };
+    let mut wide = narrow * unroll(f, target.registers);
+    while wide > narrow && known.is_some_and(|n| n < i64::from(wide)) {
+        wide /= 2;
+    }
+    (narrow, wide)
 }
 
 /// Whether a loop's iterations can run in lanes.
@@ -234,9 +242,11 @@ struct Weight {
 
 /// Registers that one step should fill.
 fn unroll(f: &For, registers: u32) -> u32 {
-    let mut weight = Weight { chained: !f.carried.is_empty(), ..Weight::default() };
-    weigh(&f.body, &mut weight);
-    for c in &f.carried {
+    // A sum inside is where the time goes, whatever follows it.
+    let hot = inner_sum(&f.body).unwrap_or(f);
+    let mut weight = Weight { chained: !hot.carried.is_empty(), ..Weight::default() };
+    weigh(&hot.body, &mut weight);
+    for c in &hot.carried {
         weigh_expr(&c.next, &mut weight);
     }
     let factor = match (weight.heavy, weight.chained, weight.plain) {
@@ -247,6 +257,13 @@ fn unroll(f: &For, registers: u32) -> u32 {
         _ => 1,
     };
     if registers < 32 { factor.min(2) } else { factor }
+}
+
+/// The innermost loop of a body that carries values, if there is only one loop at each level.
+fn inner_sum(list: &[Stmt]) -> Option<&For> {
+    let mut loops = list.iter().filter_map(|s| if let Stmt::For(f) = s { Some(f) } else { None });
+    let (f, None) = (loops.next()?, loops.next()) else { return None };
+    inner_sum(&f.body).or_else(|| (!f.carried.is_empty()).then_some(f))
 }
 
 fn weigh(list: &[Stmt], w: &mut Weight) {

@@ -102,7 +102,7 @@ pub fn lower(
     };
     let (mut tasks, mut packings) = (Vec::new(), Vec::new());
     for (k, kernel) in program.kernels.iter().enumerate() {
-        let transposed = transpose::transpose_constants(program, KernelId(k as u32));
+        let transposed = transpose::transpose_constants(program, KernelId(k as u32), target);
         let (kernel, turned) = transposed.as_ref().map_or((kernel, &[][..]), |(kernel, turned)| (kernel, turned));
         let (task, mut packed) = writer.kernel(kernel)?;
         packed.extend_from_slice(turned);

@@ -16,8 +16,8 @@ pub(super) enum Packing {
     Convolution { groups: i64, out_per_group: i64, in_per_group: i64, taps: i64, panel: i64, lanes: u32 },
     /// The factors of 3×3 windows `[out, in, 3, 3]`: 16 matrices `[in, out]` in panels of columns.
     Winograd { out: i64, input: i64, panel: i64, lanes: u32 },
-    /// A dense matrix `[rows, columns]` as `[columns, rows]`.
-    Transpose { rows: i64, columns: i64 },
+    /// A dense matrix `[rows, columns]` as `[rows / panel, columns, panel]`; `[columns, rows]` for a panel of all rows.
+    Transpose { rows: i64, columns: i64, panel: i64 },
     /// A depthwise weight `[channels, 1, taps]` with channels innermost.
     Depthwise { channels: i64, taps: i64 },
 }
@@ -44,9 +44,13 @@ impl Packing {
                 let len = out.checked_mul(input)?.checked_mul(9)?.checked_mul(size)?;
                 pack::winograd(data.get(..len)?, out, input, panel, lanes as usize)
             }
-            Packing::Transpose { rows, columns } => {
-                let (rows, columns) = (n(rows)?, n(columns)?);
-                gather(data, size, 0, (columns, 1), (rows, columns))
+            Packing::Transpose { rows, columns, panel } => {
+                let (rows, columns, panel) = (n(rows)?, n(columns)?, n(panel)?);
+                let mut out = Vec::with_capacity(data.len());
+                for first in (0..rows).step_by(panel.max(1)) {
+                    out.extend(gather(data, size, first.checked_mul(columns)?, (columns, 1), (panel, columns))?);
+                }
+                Some(out)
             }
             Packing::Depthwise { channels, taps } => {
                 let (channels, taps) = (n(channels)?, n(taps)?);

@@ -496,8 +496,14 @@ fn equal_kernels_become_one_function() {
 
 #[test]
 fn constants_read_across_rows_are_transposed() {
-    // out[g, j] = Σ_k w[g·21 + j, k] · x[k] for two gates of 21 units, k < 13: lanes run over j.
-    let (units, depth) = (21i64, 13i64);
+    // Rows of whole vectors are cut into panels where threads cannot start in between, as in a loop inside another.
+    for (units, inside) in [(21, false), (21, true), (64, false), (64, true), (192, true)] {
+        gates(units, 13, inside);
+    }
+}
+
+/// `out[g, j] = Σ_k w[g·units + j, k] · x[k]` for two gates: lanes run over j.
+fn gates(units: i64, depth: i64, inside: bool) {
     let carried = (0..2u32)
         .map(|g| Carried {
             var: Var(2 * g),
@@ -520,11 +526,10 @@ fn constants_read_across_rows_are_transposed() {
         body: vec![],
     });
     let body = vec![inner, store(2, sym("j"), Expr::Var(Var(1))), store(2, sym("j") + units, Expr::Var(Var(3)))];
-    let mut program = one_kernel(
-        vec![read(DType::F32), read(DType::F32), write(DType::F32)],
-        Body::Loops(vec![each("j", Dim::int(units), LoopKind::Vector, body)]),
-        Scope::new(),
-    );
+    let lanes = each("j", Dim::int(units), LoopKind::Vector, body);
+    let nest = if inside { each("t", Dim::int(2), LoopKind::Serial, vec![lanes]) } else { lanes };
+    let mut program =
+        one_kernel(vec![read(DType::F32), read(DType::F32), write(DType::F32)], Body::Loops(vec![nest]), Scope::new());
     let (w, x) = (floats((2 * units * depth) as usize), floats(depth as usize));
     program.buffers[0].kind = BufferKind::Constant(Bytes::new(Data::f32(&w).bytes));
     program.buffers[0].len = Dim::int(2 * units * depth);
