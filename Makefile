@@ -3,8 +3,9 @@
 MODEL ?= tests/models/real_crepe_tiny.dyn.pt2
 WAV ?=
 PT2C := target/release/pt2c
+PYTHON ?= python3
 
-.PHONY: setup build demo test test-models bless bench fuzz clean
+.PHONY: setup build demo test test-models conformance bless bench fuzz clean
 
 setup:
 	@scripts/setup.sh
@@ -24,6 +25,14 @@ test: setup
 # The checks of the recorded programs over any folder: PT2C_MODELS=DIR make test-models
 test-models: setup
 	cargo test --release --package pt2c --test models
+
+# PyTorch's whole operator database, exported, compiled, compared; rewrites docs/conformance.md. Needs Python with torch and
+# safetensors (see tests/conformance/README.md); exports are kept in CACHE, N samples for each operator and dtype.
+CACHE ?= /tmp/pt2c-conformance
+N ?= 8
+conformance: build
+	$(PYTHON) tests/conformance/run.py --pt2c $(PT2C) --cache $(CACHE) --max-samples-per-op-dtype $(N) \
+		--table docs/conformance.md
 
 # Rewrites the expected output of golden tests; review the difference before you commit it.
 bless: setup

@@ -9,3 +9,4 @@ pub mod layout;
 pub mod normalize;
 pub mod pipeline;
 pub mod rewrite;
+pub mod split_complex;

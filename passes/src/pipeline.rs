@@ -27,6 +27,12 @@ pub const PHASES: &[Phase] = &[
         stage: Stage::Imported,
     },
     Phase {
+        name: "split_complex",
+        about: "take complex numbers apart into real and imaginary parts",
+        run: crate::split_complex::split_complex,
+        stage: Stage::Real,
+    },
+    Phase {
         name: "rewrite",
         about: "expand every operator into primitives and simplify, in one e-graph",
         run: rewrite::rewrite,

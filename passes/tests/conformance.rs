@@ -1,48 +1,23 @@
 //! Decompositions against recorded results: every sample becomes a program of one call, which is decomposed and run
 //! as primitives.
 
+#[path = "../../tests/conformance/programs.rs"]
+mod programs;
 #[path = "../../tests/conformance/samples.rs"]
 mod samples;
 
-use pt2c_ir::{Arg, Graph, InputKind, InputSpec, LocationId, NodeKind, OutputKind, OutputSpec, Program, Signature};
+use programs::program;
+use pt2c_ir::{Arg, NodeKind};
 use pt2c_ops::interpret::{Input, InterpretError, run};
-use pt2c_ops::{OpError, Tensor, infer, ops};
+use pt2c_ops::{OpError, Tensor, ops};
 use pt2c_passes::decompose::{decompose_program, decomposition_of, is_primitive};
 use samples::Sample;
 use std::collections::BTreeMap;
 
-/// A program that makes this one call, and its inputs.
-fn program(s: &Sample) -> Result<(Program, Vec<Input>), OpError> {
-    let mut program = Program { name: "sample".into(), ..Program::default() };
-    let (mut graph, mut inputs) = (Graph::new(), Vec::new());
-    let mut args = Vec::new();
-    for a in &s.args {
-        args.push(a.map(|t| {
-            inputs.push(Input::Tensor(t.clone()));
-            graph.add_input("x", t.fact())
-        }));
-    }
-    let facts: Vec<_> = s.args.iter().map(|a| a.map(Tensor::fact)).collect();
-    let outputs = infer(&s.op.name, &facts, &program.scope)?;
-    let node = graph
-        .add_call(&s.op.name, args, "y", outputs, LocationId::UNKNOWN)
-        .map_err(|e| OpError::invalid(e.to_string()))?;
-    graph.outputs = graph.values(node).map(Arg::Tensor).collect();
-    let input = |_| InputSpec { name: "x".into(), kind: InputKind::Tensor };
-    let output = |_| OutputSpec { name: "y".into(), kind: OutputKind::User };
-    program.signature = Signature {
-        inputs: (0..inputs.len()).map(input).collect(),
-        outputs: (0..graph.outputs.len()).map(output).collect(),
-        ..Signature::default()
-    };
-    program.graph = graph;
-    Ok((program, inputs))
-}
-
 /// What is wrong with the decomposition of a sample's operator; `Err` if it is refused with a reason.
 fn check(s: &Sample) -> Result<Option<String>, String> {
-    let (program, inputs) = match program(s) {
-        Ok(made) => made,
+    let (program, inputs) = match program(&[s]) {
+        Ok((program, inputs, _)) => (program, inputs.into_iter().map(Input::Tensor).collect::<Vec<_>>()),
         Err(OpError::Unsupported(why)) => return Err(why),
         Err(why) => return Ok(Some(format!("inference: {why}"))),
     };

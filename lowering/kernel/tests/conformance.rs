@@ -1,46 +1,23 @@
 //! Operators against recorded results, as kernel IR: every sample becomes a program of one call, which goes through all
 //! phases, is lowered and interpreted. `PT2C_OP=NAME` checks only operators whose name contains it.
+//!
+//! A sample passes or is refused. What is refused, by operator, dtype and reason, stands in
+//! `tests/conformance/refused.txt`, which `PT2C_BLESS=1` rewrites: nothing slips in unseen.
 
+#[path = "../../../tests/conformance/programs.rs"]
+mod programs;
 #[path = "../../../tests/conformance/samples.rs"]
 mod samples;
 
-use pt2c_ir::{Arg, Graph, InputKind, InputSpec, LocationId, OutputKind, OutputSpec, Program, Signature};
+use programs::{dtype_of, program};
 use pt2c_kernel::interpret::{CallData, Order, interpret};
-use pt2c_ops::{OpError, Tensor, infer};
+use pt2c_ops::{OpError, Tensor};
 use samples::Sample;
-use std::collections::BTreeMap;
-
-/// A program that makes this one call, and its inputs.
-fn program(s: &Sample) -> Result<(Program, Vec<Tensor>), OpError> {
-    let mut program = Program { name: "sample".into(), ..Program::default() };
-    let (mut graph, mut inputs) = (Graph::new(), Vec::new());
-    let mut args = Vec::new();
-    for a in &s.args {
-        args.push(a.map(|t| {
-            inputs.push(t.clone());
-            graph.add_input("x", t.fact())
-        }));
-    }
-    let facts: Vec<_> = s.args.iter().map(|a| a.map(Tensor::fact)).collect();
-    let outputs = infer(&s.op.name, &facts, &program.scope)?;
-    let node = graph
-        .add_call(&s.op.name, args, "y", outputs, LocationId::UNKNOWN)
-        .map_err(|e| OpError::invalid(e.to_string()))?;
-    graph.outputs = graph.values(node).map(Arg::Tensor).collect();
-    let input = |i: usize| InputSpec { name: format!("x{i}"), kind: InputKind::Tensor };
-    let output = |i: usize| OutputSpec { name: format!("y{i}"), kind: OutputKind::User };
-    program.signature = Signature {
-        inputs: (0..inputs.len()).map(input).collect(),
-        outputs: (0..graph.outputs.len()).map(output).collect(),
-        ..Signature::default()
-    };
-    program.graph = graph;
-    Ok((program, inputs))
-}
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is wrong; `Err` if the operator is refused with a reason before it is lowered.
 fn check(s: &Sample) -> Result<Option<String>, String> {
-    let (program, inputs) = match program(s) {
+    let (program, inputs, _) = match program(&[s]) {
         Ok(made) => made,
         Err(OpError::Unsupported(why)) => return Err(why),
         Err(why) => return Ok(Some(format!("inference: {why}"))),
@@ -76,7 +53,7 @@ fn check(s: &Sample) -> Result<Option<String>, String> {
 fn lowered_operators_agree_with_pytorch() {
     let only = std::env::var("PT2C_OP").unwrap_or_default();
     let mut failures: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let (mut count, mut refused) = (0, BTreeMap::<String, Vec<String>>::new());
+    let (mut count, mut refusals, mut refused) = (0, 0, BTreeSet::new());
     for family in samples::families() {
         for mut s in samples::samples(&family).0 {
             if !s.op.name.contains(&only) {
@@ -90,16 +67,17 @@ fn lowered_operators_agree_with_pytorch() {
             {
                 Ok(None) => {}
                 Ok(Some(why)) => {
-                    failures.entry(s.op.name.clone()).or_default().push(format!("{} {}: {why}", s.at, s.describe()));
+                    let key = format!("{} {}", s.op.name, dtype_of(&s));
+                    failures.entry(key).or_default().push(format!("{} {}: {why}", s.at, s.describe()));
                 }
-                Err(reason) => refused.entry(s.op.name.clone()).or_default().push(reason),
+                Err(reason) => {
+                    refusals += 1;
+                    refused.insert(format!("{} {}: {}", s.op.name, dtype_of(&s), reason.replace('\n', " ")));
+                }
             }
         }
     }
-    println!("{count} samples run, {} refused", refused.values().map(Vec::len).sum::<usize>());
-    for (op, reasons) in &refused {
-        println!("refused {op}: {} ({})", reasons.len(), reasons[0]);
-    }
+    println!("{count} samples run, {refusals} refused");
     let report: Vec<String> = failures
         .iter()
         .map(|(op, all)| {
@@ -108,9 +86,24 @@ fn lowered_operators_agree_with_pytorch() {
         })
         .collect();
     assert!(count > 0, "the samples were not found");
-    // Complex and random numbers are refused as a whole; else refusals are rare.
-    let whole = |why: &&String| why.contains("complex numbers") || why.contains("random numbers");
-    let rest = refused.values().flatten().filter(|why| !whole(why)).count();
-    assert!(!only.is_empty() || rest * 20 < count, "{rest} of {count} samples are refused");
     assert!(failures.is_empty(), "{} operators failed\n{}", failures.len(), report.join("\n"));
+    if only.is_empty() {
+        compare_refusals(&refused);
+    }
+}
+
+/// The list of refusals is exactly the recorded one.
+fn compare_refusals(refused: &BTreeSet<String>) {
+    let path = samples::families()[0].with_file_name("../refused.txt");
+    if std::env::var_os("PT2C_BLESS").is_some() {
+        let text: String = refused.iter().map(|line| format!("{line}\n")).collect();
+        std::fs::write(&path, text).expect("the list can be written");
+        return;
+    }
+    let known = std::fs::read_to_string(&path).expect("the list of refusals can be read");
+    let known: BTreeSet<String> = known.lines().map(str::to_string).collect();
+    let new: Vec<&String> = refused.difference(&known).collect();
+    let gone: Vec<&String> = known.difference(refused).collect();
+    assert!(new.is_empty(), "newly refused: {new:#?}");
+    assert!(gone.is_empty(), "no longer refused, which PT2C_BLESS=1 notes: {gone:#?}");
 }

@@ -2,7 +2,7 @@
 //! where each buffer lives.
 
 use pt2c_ir::dim::{Dim, Symbol as Name};
-use pt2c_ir::{Arg, Bytes, InputKind, OutputKind, Program};
+use pt2c_ir::{Arg, Bytes, DType, Fact, InputKind, OutputKind, Program};
 use pt2c_kernel::{BufferKind, KernelProgram};
 
 use crate::spec::{Buffer, Constant, Constraint, Leaf, LibrarySpec, SpecError, State, Symbol, Weights};
@@ -97,6 +97,18 @@ pub fn describe(
     Ok((spec, weights))
 }
 
+/// Element type and sizes to the caller: pairs in the program are complex numbers to them.
+fn as_seen(fact: &Fact, pairs: bool) -> (DType, Vec<Dim>) {
+    let mut shape = fact.shape.to_vec();
+    match fact.dtype.to_complex() {
+        Some(complex) if pairs => {
+            shape.pop();
+            (complex, shape)
+        }
+        _ => (fact.dtype, shape),
+    }
+}
+
 /// The input leaves; gives for each input of the signature its index among them.
 fn inputs(program: &Program, spec: &mut LibrarySpec) -> Result<Vec<Option<u32>>, SpecError> {
     let mut facts = program.tensor_inputs();
@@ -107,7 +119,8 @@ fn inputs(program: &Program, spec: &mut LibrarySpec) -> Result<Vec<Option<u32>>,
             InputKind::Tensor => {
                 let no_fact = || SpecError::Inconsistent(format!("input {} has no shape", input.name));
                 let (_, _, fact) = facts.next().ok_or_else(no_fact)?;
-                let mut leaf = Leaf::tensor(&input.name, number, fact.dtype, fact.shape.to_vec());
+                let (dtype, shape) = as_seen(fact, program.signature.pairs.inputs.contains(&position));
+                let mut leaf = Leaf::tensor(&input.name, number, dtype, shape);
                 leaf.mutated = program
                     .signature
                     .outputs
@@ -131,7 +144,7 @@ fn inputs(program: &Program, spec: &mut LibrarySpec) -> Result<Vec<Option<u32>>,
 fn outputs(program: &Program, spec: &mut LibrarySpec) -> Result<Vec<Option<u32>>, SpecError> {
     let mut map = Vec::new();
     let mut position = 0;
-    for (output, arg) in program.signature.outputs.iter().zip(&program.graph.outputs) {
+    for (i, (output, arg)) in program.signature.outputs.iter().zip(&program.graph.outputs).enumerate() {
         if matches!(output.kind, OutputKind::BufferMutation(_) | OutputKind::InputMutation(_)) {
             map.push(None);
             continue;
@@ -140,7 +153,8 @@ fn outputs(program: &Program, spec: &mut LibrarySpec) -> Result<Vec<Option<u32>>
             Arg::Tensor(value) => {
                 let no_fact = || SpecError::Inconsistent(format!("output {} has no shape", output.name));
                 let fact = program.graph.fact(*value).ok_or_else(no_fact)?;
-                Some(Leaf::tensor(&output.name, position, fact.dtype, fact.shape.to_vec()))
+                let (dtype, shape) = as_seen(fact, program.signature.pairs.outputs.contains(&i));
+                Some(Leaf::tensor(&output.name, position, dtype, shape))
             }
             Arg::Int(value) if value.as_int().is_none() => Some(Leaf::int(&output.name, position, value.clone())),
             other => {
@@ -180,11 +194,13 @@ fn state(
     }
     let incomplete = |what: &str| SpecError::Inconsistent(format!("the buffer {name} {what}"));
     let entry = program.tensors.get(name).ok_or_else(|| incomplete("is not in the program"))?;
-    let shape = entry.fact.static_shape().ok_or_else(|| incomplete("has no fixed shape"))?;
+    let (dtype, shape) = as_seen(&entry.fact, program.signature.pairs.tensors.contains(name));
+    let shape: Option<Vec<i64>> = shape.iter().map(Dim::as_int).collect();
+    let shape = shape.ok_or_else(|| incomplete("has no fixed shape"))?;
     let data = entry.data.as_ref().ok_or_else(|| incomplete("has no content: the archive holds no weights"))?;
     let bytes = data.to_dense();
     let initial = if bytes.iter().all(|&byte| byte == 0) { None } else { Some(weights.push(bytes.into_owned())) };
-    spec.states.push(State { path: name.to_owned(), dtype: entry.fact.dtype, shape, initial });
+    spec.states.push(State { path: name.to_owned(), dtype, shape, initial });
     Ok(spec.states.len() as u32 - 1)
 }
 

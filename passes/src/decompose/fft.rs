@@ -1,6 +1,8 @@
-//! Fourier transforms as products with matrices of cosines and sines, real and imaginary parts apart.
+//! Fourier transforms, real and imaginary parts apart: by factors where the length is known (`dft`), else as products with
+//! matrices of cosines and sines.
 
-use super::common::{outputs, tensor, times};
+use super::common::{outputs, tensor};
+use super::dft::{self, Wanted, turns};
 use super::linear::matmul;
 use super::{Builder, Decomposition, Val};
 use pt2c_ir::DType;
@@ -49,27 +51,6 @@ pub(super) fn parts(b: &mut Builder<'_>, x: Val, dtype: DType) -> Result<Parts, 
     Ok(Parts { re: b.cast(re, dtype)?, im: Some(b.cast(im, dtype)?) })
 }
 
-/// `cos` and `sin` of `2π·jk/n` for `j < rows`, `k < columns`. The product is taken modulo `n` as an integer, so
-/// that angles stay exact.
-pub(super) fn turns(
-    b: &mut Builder<'_>,
-    n: &Dim,
-    rows: &Dim,
-    columns: &Dim,
-    dtype: DType,
-) -> Result<(Val, Val), OpError> {
-    let (j, k) = (b.iota(rows, DType::I64)?, b.iota(columns, DType::I64)?);
-    let j = b.unsqueeze(j, 1)?;
-    let product = b.mul(j, k)?;
-    let whole = b.constant_dim(n, DType::I64)?;
-    let steps = b.rem_floor(product, whole)?;
-    let steps = b.cast(steps, dtype)?;
-    let n = b.constant_dim(n, dtype)?;
-    let share = b.div(steps, n)?;
-    let angle = times(b, share, 2.0 * std::f64::consts::PI)?;
-    Ok((b.cos(angle)?, b.sin(angle)?))
-}
-
 /// `size` elements along `dim`: cut, or filled up with zeros.
 fn fitted(b: &mut Builder<'_>, x: Val, dim: usize, size: &Dim) -> Result<Val, OpError> {
     let shape = b.shape(x);
@@ -102,8 +83,12 @@ fn along(
     forward: bool,
     real: bool,
 ) -> Result<Parts, OpError> {
+    if let (Some(n), Some(keep)) = (n.as_int().filter(|n| *n > 0), out.as_int()) {
+        return known(b, x, dim, n, read, Wanted { forward, keep, real });
+    }
     let dtype = b.dtype(x.re);
-    let (mut cos, mut sin) = turns(b, n, read, out, dtype)?;
+    let (cos, sin) = turns(b, n, read, out)?;
+    let (mut cos, mut sin) = (b.cast(cos, dtype)?, b.cast(sin, dtype)?);
     if real {
         // The half that is not stored is the conjugate: each row counts twice, but the ends of the whole.
         let k = b.iota(read, DType::I64)?;
@@ -135,6 +120,30 @@ fn along(
     let re = if forward { b.add(re_cos, im_sin)? } else { b.sub(re_cos, im_sin)? };
     let im = if forward { b.sub(im_cos, re_sin)? } else { b.add(im_cos, re_sin)? };
     Ok(Parts { re, im: (!real).then_some(im) })
+}
+
+/// One dimension of known length.
+fn known(b: &mut Builder<'_>, x: Parts, dim: usize, n: i64, read: &Dim, wanted: Wanted) -> Result<Parts, OpError> {
+    let last = b.rank(x.re) - 1;
+    let mut line = |v: Val, sign: f64| {
+        let v = fitted(b, v, dim, read)?;
+        let v = b.transpose(v, dim, last)?;
+        if wanted.real { whole(b, v, last, n, sign) } else { Ok(v) }
+    };
+    let x = Parts { re: line(x.re, 1.0)?, im: x.im.map(|im| line(im, -1.0)).transpose()? };
+    let y = dft::transform(b, x, n, wanted)?;
+    Ok(Parts { re: b.transpose(y.re, dim, last)?, im: y.im.map(|im| b.transpose(im, dim, last)).transpose()? })
+}
+
+/// The `n` elements of a part that is symmetric but for its sign, from the first half.
+fn whole(b: &mut Builder<'_>, v: Val, last: usize, n: i64, sign: f64) -> Result<Val, OpError> {
+    let mirrored = (n - 1) / 2;
+    if mirrored == 0 {
+        return Ok(v);
+    }
+    let rest = b.slice_dim(v, last, &Dim::int(mirrored), &Dim::int(mirrored), -1)?;
+    let rest = if sign < 0.0 { b.neg(rest)? } else { rest };
+    b.cat(&[v, rest], last)
 }
 
 fn transform(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Result<Vec<Val>, OpError> {

@@ -13,6 +13,7 @@ mod compare;
 mod composite;
 mod conv;
 mod creation;
+mod dft;
 mod distance;
 mod dtype;
 mod einsum;

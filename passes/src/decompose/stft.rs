@@ -1,7 +1,8 @@
 //! Short-time Fourier transforms: frames taken from the signal, windowed, times matrices of cosines and sines.
 
 use super::common::{opt_tensor, outputs, tensor, times};
-use super::fft::turns;
+use super::dft::{self, Wanted};
+use super::fft::parts;
 use super::{Builder, Decomposition, Val};
 use pt2c_ir::dim::Dim;
 use pt2c_ir::{Arg, DType};
@@ -60,10 +61,12 @@ fn stft(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
     let taken = b.take(x, at, 1)?;
     let window = window(b, c, &frames, dtype)?;
     let taken = b.mul(taken, window)?;
-    let (size, bins) = (Dim::int(frames.size), Dim::int(frames.frequencies()));
-    let (cos, sin) = turns(b, &size, &size, &bins, dtype)?;
-    let (mut re, im) = (b.matmul(taken, cos)?, b.matmul(taken, sin)?);
-    let mut im = b.neg(im)?;
+    let bins = Dim::int(frames.frequencies());
+    let taken = parts(b, taken, dtype.to_real())?;
+    let wanted = Wanted { forward: true, keep: frames.frequencies(), real: false };
+    let spectrum = dft::transform(b, taken, frames.size, wanted)?;
+    let (mut re, im) = (spectrum.re, spectrum.im);
+    let mut im = im.ok_or_else(|| OpError::invalid("a spectrum without imaginary part"))?;
     if frames.normalized {
         let scale = 1.0 / (frames.size as f64).sqrt();
         (re, im) = (times(b, re, scale)?, times(b, im, scale)?);

@@ -3,6 +3,7 @@
 use crate::dim::{Pred, Scope, Symbol};
 use crate::{Arg, Fact, Graph, Locations, TensorData};
 use indexmap::IndexMap;
+use std::collections::BTreeSet;
 
 /// One exported model.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +58,20 @@ pub struct Signature {
     pub input_tree: Option<TreeSpec>,
     /// Nesting of the outputs.
     pub output_tree: Option<TreeSpec>,
+    /// What is complex to the caller and pairs of reals in the graph.
+    pub pairs: Pairs,
+}
+
+/// Tensors of complex numbers that the graph has as real ones with a last dimension of 2: real and imaginary part, as they
+/// lie in memory. Empty until complex values are taken apart.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Pairs {
+    /// Positions in [`Signature::inputs`].
+    pub inputs: BTreeSet<usize>,
+    /// Positions in [`Signature::outputs`].
+    pub outputs: BTreeSet<usize>,
+    /// Names in [`Program::tensors`].
+    pub tensors: BTreeSet<String>,
 }
 
 /// One flattened user input.

@@ -16,6 +16,8 @@ use pt2c_ir::{Arg, Diagnostic, Fact, Graph, Node, NodeKind, Program, ValueId};
 pub enum Stage {
     /// As imported: PyTorch's operators only.
     Imported,
+    /// Without complex values: PyTorch's operators, and primitives where there were complex ones.
+    Real,
     /// Decomposed: primitives only.
     Primitives,
     /// Fused: regions only, with primitives inside.
@@ -24,8 +26,12 @@ pub enum Stage {
 
 impl Stage {
     /// The stages by name, in order.
-    pub const ALL: [(&'static str, Stage); 3] =
-        [("imported", Stage::Imported), ("primitives", Stage::Primitives), ("fused", Stage::Fused)];
+    pub const ALL: [(&'static str, Stage); 4] = [
+        ("imported", Stage::Imported),
+        ("real", Stage::Real),
+        ("primitives", Stage::Primitives),
+        ("fused", Stage::Fused),
+    ];
 
     /// How far a program seems to have come: it has regions, primitives, or neither.
     pub fn of(program: &Program) -> Stage {
@@ -33,7 +39,7 @@ impl Stage {
         if ops().any(|op| op == "prim.region") {
             Stage::Fused
         } else if ops().any(|op| op.starts_with("prim.")) {
-            Stage::Primitives
+            if ops().all(|op| op.starts_with("prim.")) { Stage::Primitives } else { Stage::Real }
         } else {
             Stage::Imported
         }
@@ -123,6 +129,9 @@ impl Verifier<'_> {
             }
             if let Some(why) = self.stage.forbids(op, inside) {
                 self.report(node, why);
+            }
+            if self.stage == Stage::Real && node.outputs.iter().any(|f| f.dtype.is_complex()) {
+                self.report(node, "complex values have been taken apart");
             }
             match lookup(op) {
                 Some(op) => self.call(graph, node, op, args),

@@ -35,6 +35,9 @@ enum Command {
     Opt(command::opt::Flags),
     /// Time calls of the compiled program
     Bench(command::bench::Flags),
+    /// Run many programs in one process (for the conformance runner)
+    #[command(hide = true)]
+    Batch(command::batch::Flags),
 }
 
 fn main() -> ExitCode {
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Inspect(flags) => command::inspect::run(&flags),
         Command::Opt(flags) => command::opt::run(&flags),
         Command::Bench(flags) => command::bench::run(&flags),
+        Command::Batch(flags) => command::batch::run(&flags),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -55,7 +55,8 @@ impl Func<'_> {
         if format == Elem::BF16 {
             return self.f32_to_bf16_bits(value);
         }
-        if self.target.f16c {
+        // Of a scalar that comes from f64, LLVM would make one conversion, which is a call.
+        if self.target.f16c && value.ty.is_vector() {
             let ty = value.ty.with_elem(Elem::F16);
             let half = self.op(ty, format!("arith.truncf {value} : {} to {ty}", value.ty));
             return self.bitcast(half, Elem::I16);

@@ -88,10 +88,11 @@ impl Parser<'_> {
                 program.signature.output_tree = Some(self.tree(0)?);
                 Ok(())
             }
+            "pairs" => self.pairs(program),
             "location" => self.location(program),
             _ => Err(self.at.expected(
                 "`symbol`, `assume`, `constraint`, `parameter`, `buffer`, `transient buffer`, `constant`, `input`, \
-                 `output`, `input_tree`, `output_tree`, `location` or `graph`",
+                 `output`, `input_tree`, `output_tree`, `pairs`, `location` or `graph`",
             )),
         }
     }
@@ -199,6 +200,28 @@ impl Parser<'_> {
             _ => OutputKind::User,
         };
         program.signature.outputs.push(OutputSpec { name, kind });
+        Ok(())
+    }
+
+    /// A complex tensor that the graph has as pairs.
+    fn pairs(&mut self, program: &mut Program) -> Result<()> {
+        self.at.expect_word("pairs")?;
+        let pairs = &mut program.signature.pairs;
+        match self.at.peek_word() {
+            "input" => {
+                self.at.expect_word("input")?;
+                pairs.inputs.insert(self.at.number("the input's position")?);
+            }
+            "output" => {
+                self.at.expect_word("output")?;
+                pairs.outputs.insert(self.at.number("the output's position")?);
+            }
+            "tensor" => {
+                self.at.expect_word("tensor")?;
+                pairs.tensors.insert(self.at.string("the tensor's name in quotes")?);
+            }
+            _ => return Err(self.at.expected("`input`, `output` or `tensor`")),
+        }
         Ok(())
     }
 

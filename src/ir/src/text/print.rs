@@ -156,6 +156,16 @@ impl Printer {
             };
             self.line(&format!("output {}: {kind}", quoted(&output.name)));
         }
+        let pairs = &program.signature.pairs;
+        let positions = |which: &'static str, at: &std::collections::BTreeSet<usize>| {
+            at.iter().map(|i| format!("pairs {which} {i}")).collect::<Vec<_>>()
+        };
+        let tensors = pairs.tensors.iter().map(|name| format!("pairs tensor {}", quoted(name)));
+        for line in
+            positions("input", &pairs.inputs).into_iter().chain(positions("output", &pairs.outputs)).chain(tensors)
+        {
+            self.line(&line);
+        }
         for (which, spec) in
             [("input_tree", &program.signature.input_tree), ("output_tree", &program.signature.output_tree)]
         {

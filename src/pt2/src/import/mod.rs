@@ -79,6 +79,7 @@ pub fn import(exported: &ExportedProgram) -> Result<Imported, ImportError> {
             outputs: output_specs,
             input_tree: Some(exported.in_spec.to_ir()),
             output_tree: Some(exported.out_spec.to_ir()),
+            pairs: Default::default(),
         },
         scope: facts.scope,
         constraints: facts.constraints,

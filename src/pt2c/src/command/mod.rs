@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+pub mod batch;
 pub mod bench;
 pub mod compile;
 pub mod inspect;
