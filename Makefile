@@ -5,7 +5,7 @@ WAV ?=
 PT2C := target/release/pt2c
 PYTHON ?= python3
 
-.PHONY: setup build demo test test-models conformance bless bench fuzz clean
+.PHONY: setup build demo test test-models conformance bless bench bench-peers fuzz clean
 
 setup:
 	@scripts/setup.sh
@@ -47,6 +47,22 @@ fuzz: setup
 # The table of README.md; needs Python with torch and onnxruntime (see bench/README.md).
 bench: build
 	python3 bench/compare.py tests/models --pt2c $(PT2C)
+
+# Installs the other runtimes (PyPI, about 8 GB), exports the benchmark's programs and measures everything interleaved,
+# into target/bench. PEERS and PROGRAMS (a regular expression) choose; THREADS=1,2 for several counts.
+BENCH := target/bench
+PEERS ?= aotinductor,onnxruntime,openvino,executorch
+PROGRAMS ?= ^bench_(mlp|mobilenet_v2|resnet50|bert_base|gpt2|gpt2_decode|vit_b_16)$$
+THREADS ?= 1
+bench-peers: build
+	test -d $(BENCH)/venv || { python3 -m venv $(BENCH)/venv && $(BENCH)/venv/bin/pip install -q torch torchvision \
+		timm transformers onnx onnxscript onnxruntime openvino safetensors; }
+	case ,$(PEERS), in *,executorch,*) test -d $(BENCH)/executorch || { python3 -m venv $(BENCH)/executorch && \
+		$(BENCH)/executorch/bin/pip install -q executorch torchvision transformers safetensors; };; esac
+	$(BENCH)/venv/bin/python tests/models/export_zoo.py $(BENCH)/models --large --only '$(PROGRAMS)'
+	$(BENCH)/venv/bin/python bench/compare.py $(BENCH)/models --only '$(PROGRAMS)' --peers $(PEERS) --threads $(THREADS) \
+		--executorch-python $(BENCH)/executorch/bin/python --cache $(BENCH)/converted --pt2c $(PT2C) \
+		--json $(BENCH)/peers.json --svg $(BENCH)/peers.svg | tee $(BENCH)/peers.md
 
 clean:
 	rm -rf out target

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Compile time, library size and latency beside PyTorch eager and ONNX Runtime, measured interleaved in one run.
+"""Compile time, library size and latency beside other runtimes, measured interleaved in one run.
 
-Usage: python bench/compare.py MODELS_DIR [--only REGEX] [--threads 1,2] [--rounds 5] [--pt2c PATH] [--json FILE]
+Usage: python bench/compare.py MODELS_DIR [--only REGEX] [--threads 1,2] [--rounds 5] [--peers A,B] [--pt2c PATH] [--json FILE] [--svg FILE]
 
 For each NAME.pt2 in MODELS_DIR with recorded inputs: compiles the library, builds bench/harness.c against it, checks its
 outputs, then starts our harness and the peers (bench/peers.py) as processes that wait, pinned to the same CPUs. Each round asks
@@ -11,6 +11,7 @@ table has the median over the rounds of each one's median; a ratio is the median
 
 import argparse
 import json
+import math
 import re
 import statistics
 import subprocess
@@ -120,7 +121,8 @@ def measure(options, model: Path, folder: Path) -> list[dict]:
             ours = [folder / "harness", inputs, "--threads", threads, "--seconds", options.seconds, "--serve"]
             contestants.append(Contestant("pt2c", ours, cpus))
         for peer in options.peers:
-            command = [options.python, HERE / "peers.py", peer, model, *shared, "--onnx-cache", options.onnx_cache]
+            python = options.executorch_python if peer == "executorch" and options.executorch_python else options.python
+            command = [python, HERE / "peers.py", peer, model, *shared, "--cache", options.cache]
             contestants.append(Contestant(peer, command, cpus))
         for number in range(options.rounds):
             shift = number % max(1, len(contestants))
@@ -151,7 +153,63 @@ def format_bytes(value) -> str:
     return f"{value / 1e6:.1f} MB" if value >= 1e6 else f"{value / 1e3:.0f} kB"
 
 
-TITLES = {"torch": "PyTorch eager", "torch-compile": "torch.compile", "onnxruntime": "ONNX Runtime"}
+TITLES = {
+    "torch": "PyTorch eager",
+    "torch-compile": "torch.compile",
+    "aotinductor": "AOTInductor",
+    "onnxruntime": "ONNX Runtime",
+    "openvino": "OpenVINO",
+    "executorch": "ExecuTorch",
+}
+
+
+def ratios(row) -> dict:
+    return {peer: entry["ratio"] for peer, entry in row["contestants"].items() if "ratio" in entry}
+
+
+def summary(rows, peers) -> str:
+    """Geometric means of the ratios: against each peer, and against the best peer of each program."""
+    mean = lambda values: f"{math.exp(statistics.fmean(map(math.log, values))):.2f}"
+    lines = []
+    for threads in sorted({row["threads"] for row in rows}):
+        those = [ratios(row) for row in rows if row["threads"] == threads and ratios(row)]
+        parts = [f"{TITLES[p]} {mean([r[p] for r in those if p in r])}" for p in peers if any(p in r for r in those)]
+        if those and len(peers) > 1:
+            best = [min(r.values()) for r in those]
+            parts.append(f"the best of them for each program {mean(best)} (least {min(best):.2f})")
+        if parts:
+            lines.append(f"Geometric mean with {threads} thread(s) against " + ", ".join(parts) + ".")
+    return "\n\n".join(lines)
+
+
+def drawing(rows, peers) -> str:
+    """Bars: how many times as long as ours each peer takes. 1 is drawn as a line."""
+    colours = ["#4c78a8", "#f58518", "#54a24b", "#b279a2", "#9d755d", "#e45756"]
+    bar, gap, left, width = 9, 10, 190, 520
+    rows = [row for row in rows if ratios(row)]
+    most = max([r for row in rows for r in ratios(row).values()], default=1.0)
+    scale = width / min(most, 6.0)
+    out, y = [], 40
+    for i, peer in enumerate(peers):
+        out.append(f'<rect x="{left + i * 100}" y="10" width="10" height="10" fill="{colours[i % 6]}"/>')
+        out.append(f'<text x="{left + 14 + i * 100}" y="19">{TITLES[peer]}</text>')
+    for row in rows:
+        top = y
+        for i, peer in enumerate(peers):
+            ratio = ratios(row).get(peer)
+            if ratio is None:
+                continue
+            out.append(f'<rect x="{left}" y="{y}" width="{min(ratio, 6.0) * scale:.1f}" height="{bar - 1}" fill="{colours[i % 6]}"/>')
+            out.append(f'<text x="{left + min(ratio, 6.0) * scale + 4:.1f}" y="{y + bar - 2}" font-size="9">{ratio:.2f}</text>')
+            y += bar
+        threads = f" ×{row['threads']}" if row["threads"] > 1 else ""
+        out.append(f'<text x="{left - 8}" y="{(top + y) / 2 + 4:.0f}" text-anchor="end">{row["model"]}{threads}</text>')
+        y += gap
+    out.append(f'<line x1="{left + scale:.1f}" y1="32" x2="{left + scale:.1f}" y2="{y}" stroke="#222"/>')
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 60}" height="{y + 24}" font-family="sans-serif" font-size="12">'
+    note = f'<text x="{left}" y="{y + 14}">time of the peer ÷ time of pt2c (right of the line: pt2c is faster)</text>'
+    return "\n".join([head, '<rect width="100%" height="100%" fill="#fff"/>', *out, note, "</svg>"]) + "\n"
+
 
 
 def table(rows, peers) -> str:
@@ -198,7 +256,9 @@ def main() -> int:
     parser.add_argument("--pt2c", type=Path, default=ROOT / "target/release/pt2c")
     parser.add_argument("--cpu", default="native", help="what pt2c compiles for")
     parser.add_argument("--python", default=sys.executable, help="the Python that has the peers")
-    parser.add_argument("--onnx-cache", type=Path, default=Path(tempfile.gettempdir()) / "pt2c-bench-onnx")
+    parser.add_argument("--executorch-python", help="the Python that has ExecuTorch, which wants a PyTorch of its own")
+    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "pt2c-bench", help="converted programs")
+    parser.add_argument("--svg", type=Path, help="also draw the ratios here")
     parser.add_argument("--json", type=Path, help="also write everything measured here")
     options = parser.parse_args()
     rows = []
@@ -208,7 +268,9 @@ def main() -> int:
                 rows += measure(options, model, Path(folder))
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
-    print(table(rows, options.peers) + "\n\n" + describe_machine(rows))
+    if options.svg:
+        options.svg.write_text(drawing(rows, options.peers))
+    print("\n\n".join([table(rows, options.peers), summary(rows, options.peers), describe_machine(rows)]))
     return 0
 
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Latency of PyTorch eager and ONNX Runtime on a recorded program, one JSON line on stdout.
+"""Latency of another runtime on a recorded program, one JSON line on stdout.
 
-Usage: python bench/peers.py PEER MODEL.pt2 --inputs F.safetensors --threads N --iterations N [--onnx-cache DIR] [--serve]
-       PEER is torch, torch-compile or onnxruntime
+Usage: python bench/peers.py PEER MODEL.pt2 --inputs F.safetensors --threads N --iterations N [--cache DIR] [--serve]
+       PEER is torch, torch-compile, aotinductor (frozen weights), onnxruntime, openvino or executorch (XNNPACK)
 
 Prints {"peer", "version", "threads", "median_ms", "min_ms", "iterations", "max_abs_diff"}; the difference is against
 the recorded outputs beside the inputs (F with `outputs` for `inputs`), so that a peer that computes something else shows.
@@ -17,21 +17,26 @@ import json
 import os
 import statistics
 import sys
+import tempfile
 import time
 import warnings
+from importlib.metadata import version
 from pathlib import Path
+
+
+PEERS = ("torch", "torch-compile", "aotinductor", "onnxruntime", "openvino", "executorch")
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("peer", choices=("torch", "torch-compile", "onnxruntime"))
+    parser.add_argument("peer", choices=tuple(PEERS))
     parser.add_argument("model", type=Path)
     parser.add_argument("--inputs", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--iterations", type=int, default=0, help="0: as many as fit in --seconds")
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--serve", action="store_true", help="measure again for each line of stdin")
-    parser.add_argument("--onnx-cache", type=Path, help="keep exported .onnx files here")
+    parser.add_argument("--cache", type=Path, help="keep converted programs here")
     return parser.parse_args()
 
 
@@ -103,33 +108,96 @@ def run_torch(exported, args, kwargs, compiled: bool):
         return lambda: module(*args, **kwargs), result, torch.__version__
 
 
-def onnx_file(exported, args, kwargs) -> bytes:
-    cache = None
-    if options.onnx_cache:
-        options.onnx_cache.mkdir(parents=True, exist_ok=True)
-        identity = hashlib.sha256(options.model.read_bytes()).hexdigest()[:16]
-        cache = options.onnx_cache / f"{options.model.stem}-{identity}.onnx"
-        if cache.exists():
-            return cache.read_bytes()
-    program = torch.onnx.export(exported, args, kwargs=kwargs, dynamo=True, verbose=False)
-    serialised = program.model_proto.SerializeToString()
-    if cache:
-        cache.write_bytes(serialised)
-    return serialised
+def converted(suffix: str, convert) -> Path:
+    """The file that `convert(path)` writes, kept in the cache from call to call."""
+    folder = options.cache or Path(tempfile.mkdtemp())
+    folder.mkdir(parents=True, exist_ok=True)
+    identity = hashlib.sha256(options.model.read_bytes()).hexdigest()[:16]
+    path = folder / f"{options.model.stem}-{identity}{suffix}"
+    if not path.exists():
+        convert(path)
+    return path
+
+
+def arrays(args, kwargs) -> list:
+    return [t.contiguous() for t in pytree.tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
+
+
+def run_aotinductor(exported, args, kwargs):
+    import torch._inductor as inductor
+
+    def convert(path):
+        with torch.no_grad():
+            inductor.aoti_compile_and_package(exported, package_path=str(path), inductor_configs={"freezing": True})
+
+    module = inductor.aoti_load_package(str(converted(".aoti.pt2", convert)))
+    return lambda: module(*args, **kwargs), pytree.tree_leaves(module(*args, **kwargs)), torch.__version__
 
 
 def run_onnxruntime(exported, args, kwargs):
     import onnxruntime
 
+    def convert(path):
+        program = torch.onnx.export(exported, args, kwargs=kwargs, dynamo=True, verbose=False)
+        path.write_bytes(program.model_proto.SerializeToString())
+
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = options.threads
     settings.inter_op_num_threads = 1
     settings.log_severity_level = 3
-    session = onnxruntime.InferenceSession(onnx_file(exported, args, kwargs), settings, providers=["CPUExecutionProvider"])
-    tensors = [t for t in pytree.tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
-    feed = {i.name: t.contiguous().numpy() for i, t in zip(session.get_inputs(), tensors)}
+    model = converted(".onnx", convert).read_bytes()
+    session = onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
+    feed = {i.name: t.numpy() for i, t in zip(session.get_inputs(), arrays(args, kwargs))}
     result = [torch.from_numpy(v) if hasattr(v, "dtype") else v for v in session.run(None, feed)]
     return lambda: session.run(None, feed), result, onnxruntime.__version__
+
+
+def run_openvino(exported, args, kwargs):
+    import openvino
+
+    def convert(path):
+        openvino.save_model(openvino.convert_model(exported), str(path), compress_to_fp16=False)
+
+    settings = {
+        "INFERENCE_NUM_THREADS": options.threads,
+        "NUM_STREAMS": 1,
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    model = openvino.Core().compile_model(str(converted(".xml", convert)), "CPU", settings)
+    request = model.create_infer_request()
+    for position, tensor in enumerate(arrays(args, kwargs)):
+        request.set_input_tensor(position, openvino.Tensor(tensor.numpy()))
+    request.infer()
+    result = [torch.from_numpy(request.get_output_tensor(i).data.copy()) for i in range(len(model.outputs))]
+    return request.infer, result, openvino.__version__
+
+
+def run_executorch(exported, args, kwargs):
+    from executorch.extension.pybindings import portable_lib
+
+    def convert(path):
+        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+        from executorch.exir import to_edge_transform_and_lower
+
+        program = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()]).to_executorch()
+        with open(path, "wb") as file:
+            program.write_to_file(file)
+
+    portable_lib._unsafe_reset_threadpool(options.threads)
+    module = portable_lib._load_for_executorch(str(converted(".pte", convert)))
+    given = arrays(args, kwargs)
+    return lambda: module.forward(given), list(module.forward(given)), version("executorch")
+
+
+RUN = {
+    "torch": lambda *call: run_torch(*call, compiled=False),
+    "torch-compile": lambda *call: run_torch(*call, compiled=True),
+    "aotinductor": run_aotinductor,
+    "onnxruntime": run_onnxruntime,
+    "openvino": run_openvino,
+    "executorch": run_executorch,
+}
 
 
 def main() -> int:
@@ -145,10 +213,7 @@ def main() -> int:
     try:
         exported = torch.export.load(str(options.model))
         args, kwargs = rebuild(exported, load_file(options.inputs))
-        if options.peer == "onnxruntime":
-            call, result, answer["version"] = run_onnxruntime(exported, args, kwargs)
-        else:
-            call, result, answer["version"] = run_torch(exported, args, kwargs, options.peer == "torch-compile")
+        call, result, answer["version"] = RUN[options.peer](exported, args, kwargs)
         outputs = options.inputs.with_name(options.inputs.name.replace(".inputs", ".outputs"))
         if outputs.exists():
             answer["max_abs_diff"] = difference(result, load_file(outputs))
