@@ -1,6 +1,7 @@
 //! Convolutions.
 
 use super::common::{channelwise, opt_tensor, tensor};
+use super::conv_transpose::conv_transpose;
 use super::{Builder, Decomposition, Val};
 use pt2c_ir::DType;
 use pt2c_ir::dim::Dim;
@@ -31,7 +32,7 @@ fn convolution(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
     let conv = Convolution::new(c, &b.fact(x), &b.fact(w))?;
     let x = if conv.batched { x } else { b.unsqueeze(x, 0)? };
     let mut out = if conv.transposed {
-        b.conv_transpose(x, w, &conv.stride, &conv.pad_low, &conv.output_padding, &conv.dilation, &conv.groups)?
+        conv_transpose(b, x, w, &conv)?
     } else {
         b.conv(x, w, &conv.stride, &conv.pad_low, &conv.pad_high, &conv.dilation, &conv.groups)?
     };

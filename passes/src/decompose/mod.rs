@@ -12,6 +12,7 @@ mod common;
 mod compare;
 mod composite;
 mod conv;
+mod conv_transpose;
 mod creation;
 mod dft;
 mod distance;

@@ -35,7 +35,10 @@ pub fn natural_orders(body: &Graph) -> BTreeMap<ValueId, DimOrder> {
                     .operands()
                     .next()
                     .and_then(|x| Some((x, known.get(&x)?)))
-                    .and_then(|(x, (order, strength))| Some((follow(body, id, x, order)?, *strength)))
+                    .map(|(x, (order, strength))| match follow(body, id, x, order) {
+                        Some(order) => (order, *strength),
+                        None => (interleaved(body, id, x, order), (*strength).min(Strength::Read)),
+                    })
                     .unwrap_or((DimOrder::default(), Strength::Free)),
                 Some(_) => strongest(body, node.operands(), value, &known),
             };
@@ -141,6 +144,28 @@ fn reshaped(from: &[Dim], walk: &[usize], to: &[Dim]) -> Option<DimOrder> {
         order.insert(at, d);
     }
     DimOrder::new(&order)
+}
+
+/// The order of a reshape that merges dimensions which lie apart: each result dimension where the innermost of those it is
+/// made of lies. Row-major where a dimension is split.
+fn interleaved(body: &Graph, id: NodeId, x: ValueId, order: &DimOrder) -> DimOrder {
+    let (Some(from), Some(to)) = (body.fact(x), body.fact(ValueId { node: id, index: 0 })) else {
+        return DimOrder::default();
+    };
+    let walk = order.dims(from.rank());
+    let mut sources = 0..from.rank();
+    let mut keyed = Vec::new();
+    for (t, want) in to.shape.iter().enumerate() {
+        let (mut have, mut place) = (Dim::ONE, None);
+        while have != *want {
+            let Some(s) = sources.next() else { return DimOrder::default() };
+            have = &have * &from.shape[s];
+            place = place.max(walk.iter().position(|w| *w == s));
+        }
+        keyed.push((place, t));
+    }
+    keyed.sort_unstable();
+    DimOrder::new(&keyed.into_iter().map(|(_, t)| t).collect::<Vec<_>>()).unwrap_or_default()
 }
 
 /// Whether `a` surely divides `b`.
