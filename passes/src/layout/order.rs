@@ -97,17 +97,21 @@ pub fn follow(body: &Graph, id: NodeId, x: ValueId, order: &DimOrder) -> Option<
     }
 }
 
-/// The order of a reshape: dimensions that are split or merged must follow one another in memory.
-fn reshaped(from: &[Dim], walk: &[usize], to: &[Dim]) -> Option<DimOrder> {
+/// A reshape as groups of dimensions of equal size: those of the operand, those of the result. Dimensions of one element
+/// are left out. `None` where no grouping is found.
+fn groups(from: &[Dim], to: &[Dim]) -> Option<Vec<(Vec<usize>, Vec<usize>)>> {
     if from.iter().chain(to).any(|n| n.as_int() == Some(0)) {
         return None;
     }
     let real = |shape: &[Dim]| -> Vec<usize> { (0..shape.len()).filter(|&d| !shape[d].is_one()).collect() };
-    let (mut sources, mut targets) = (real(from).into_iter().peekable(), real(to).into_iter().peekable());
-    // The result's dimensions that replace each of the operand's, at the first of those merged.
-    let mut replaced: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    let place = |d: usize| walk.iter().position(|w| *w == d);
-    while let (Some(s), Some(t)) = (sources.next(), targets.next()) {
+    let (mut sources, mut targets) = (real(from).into_iter(), real(to).into_iter());
+    let mut out = Vec::new();
+    loop {
+        let (s, t) = match (sources.next(), targets.next()) {
+            (Some(s), Some(t)) => (s, t),
+            (None, None) => return Some(out),
+            _ => return None,
+        };
         let (mut group, mut parts) = (vec![s], vec![t]);
         let (mut have, mut want) = (from[s].clone(), to[t].clone());
         while have != want {
@@ -122,50 +126,42 @@ fn reshaped(from: &[Dim], walk: &[usize], to: &[Dim]) -> Option<DimOrder> {
                 want = &want * &to[t];
             }
         }
-        let adjacent = group.windows(2).all(|w| {
-            let real_between = |a: usize, b: usize| walk[a + 1..b].iter().all(|d| from[*d].is_one());
-            matches!((place(w[0]), place(w[1])), (Some(a), Some(b)) if a < b && real_between(a, b))
-        });
-        if !adjacent {
-            return None;
-        }
-        replaced.insert(s, parts);
+        out.push((group, parts));
     }
-    if sources.next().is_some() || targets.next().is_some() {
-        return None;
-    }
-    let mut order: Vec<usize> = walk.iter().filter_map(|d| replaced.get(d)).flatten().copied().collect();
+}
+
+/// The order of a reshape: dimensions that are split or merged must follow one another in memory.
+fn reshaped(from: &[Dim], walk: &[usize], to: &[Dim]) -> Option<DimOrder> {
+    let place = |d: usize| walk.iter().position(|w| *w == d);
+    let groups = groups(from, to)?;
+    let adjacent = groups.iter().flat_map(|(group, _)| group.windows(2)).all(|w| {
+        let unit_between = |a: usize, b: usize| walk[a + 1..b].iter().all(|d| from[*d].is_one());
+        matches!((place(w[0]), place(w[1])), (Some(a), Some(b)) if a < b && unit_between(a, b))
+    });
+    adjacent.then(|| in_places(groups, walk, to))
+}
+
+/// The result's dimensions of each group where the innermost of the operand's lies.
+fn in_places(mut groups: Vec<(Vec<usize>, Vec<usize>)>, walk: &[usize], to: &[Dim]) -> DimOrder {
+    groups.sort_by_key(|(group, _)| group.iter().filter_map(|d| walk.iter().position(|w| w == d)).max());
+    let mut order: Vec<usize> = groups.into_iter().flat_map(|(_, parts)| parts).collect();
     if order.is_sorted() {
-        return Some(DimOrder::default());
+        return DimOrder::default();
     }
     // Dimensions of one element lie anywhere: beside their neighbours.
     for d in (0..to.len()).filter(|&d| to[d].is_one()) {
         let at = d.checked_sub(1).and_then(|p| order.iter().position(|o| *o == p)).map_or(0, |p| p + 1);
         order.insert(at, d);
     }
-    DimOrder::new(&order)
+    DimOrder::new(&order).unwrap_or_default()
 }
 
-/// The order of a reshape that merges dimensions which lie apart: each result dimension where the innermost of those it is
-/// made of lies. Row-major where a dimension is split.
+/// The order of a reshape that merges dimensions which lie apart: as near to the operand's as there is.
 fn interleaved(body: &Graph, id: NodeId, x: ValueId, order: &DimOrder) -> DimOrder {
     let (Some(from), Some(to)) = (body.fact(x), body.fact(ValueId { node: id, index: 0 })) else {
         return DimOrder::default();
     };
-    let walk = order.dims(from.rank());
-    let mut sources = 0..from.rank();
-    let mut keyed = Vec::new();
-    for (t, want) in to.shape.iter().enumerate() {
-        let (mut have, mut place) = (Dim::ONE, None);
-        while have != *want {
-            let Some(s) = sources.next() else { return DimOrder::default() };
-            have = &have * &from.shape[s];
-            place = place.max(walk.iter().position(|w| *w == s));
-        }
-        keyed.push((place, t));
-    }
-    keyed.sort_unstable();
-    DimOrder::new(&keyed.into_iter().map(|(_, t)| t).collect::<Vec<_>>()).unwrap_or_default()
+    groups(&from.shape, &to.shape).map(|g| in_places(g, &order.dims(from.rank()), &to.shape)).unwrap_or_default()
 }
 
 /// Whether `a` surely divides `b`.
