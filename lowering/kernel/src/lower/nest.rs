@@ -12,8 +12,8 @@ use pt2c_ir::dim::{Dim, Func, Kind, Scope, Symbol};
 use pt2c_ir::{Arg, Graph, NodeId, ValueId};
 use pt2c_ops::index_map::{address, reshape_index};
 
-/// Splits of logical dimensions: dimension and inner extent.
-type Splits = Vec<(usize, Dim)>;
+/// Splits of logical dimensions one after the other: dimension, which of its loops so far (outermost is 0), inner extent.
+type Splits = Vec<(usize, usize, Dim)>;
 
 /// Lowers a region of views, elementwise primitives, reads by index, windows and reductions.
 pub fn lower(graph: &Graph, name: &str, scope: &Scope) -> Result<Kernel, LowerError> {
@@ -22,9 +22,6 @@ pub fn lower(graph: &Graph, name: &str, scope: &Scope) -> Result<Kernel, LowerEr
     // A split can uncover another one; more than a few levels of views do not occur.
     for _ in 0..4 {
         let Some(found) = find_split(&kernel, scope) else { break };
-        if splits.contains(&found) {
-            break;
-        }
         splits.push(found);
         let next = attempt(graph, name, scope, &splits)?;
         if divisions(&next.kernel.body) >= divisions(&kernel.kernel.body) {
@@ -84,10 +81,10 @@ fn attempt(graph: &Graph, name: &str, scope: &Scope, splits: &Splits) -> Result<
             continue;
         }
         let mut parts = vec![space.shape[d].clone()];
-        for (_, inner) in splits.iter().filter(|(dim, _)| *dim == d) {
-            if let Some(outer) = parts.pop() {
-                parts.push(outer.floor_div(inner));
-                parts.push(inner.clone());
+        for (_, part, inner) in splits.iter().filter(|(dim, ..)| *dim == d) {
+            if let Some(whole) = parts.get_mut(*part) {
+                *whole = whole.floor_div(inner);
+                parts.insert(part + 1, inner.clone());
             }
         }
         for extent in parts {
@@ -190,7 +187,7 @@ fn output_index(
 }
 
 /// A loop variable that an address divides, with the divisor, if the loop's extent is a multiple of it.
-fn find_split(attempt: &Attempt, scope: &Scope) -> Option<(usize, Dim)> {
+fn find_split(attempt: &Attempt, scope: &Scope) -> Option<(usize, usize, Dim)> {
     let mut found = None;
     let KernelBody::Loops(stmts) = &attempt.kernel.body else { return None };
     visit_dims(stmts, &mut |dim| {
@@ -205,7 +202,8 @@ fn find_split(attempt: &Attempt, scope: &Scope) -> Option<(usize, Dim)> {
                 && extent != b
                 && scope.prove_divisible(extent, b).is_yes()
             {
-                found = Some((*d, b.clone()));
+                let part = attempt.loops.iter().filter(|(of, ..)| of == d).position(|(_, s, _)| s == symbol);
+                found = part.map(|part| (*d, part, b.clone()));
             }
         });
     });
