@@ -1,7 +1,7 @@
 //! In which order the values inside a region are walked when its heavy node, or what it reads, is walked in order.
 
 use pt2c_ir::dim::Dim;
-use pt2c_ir::{Arg, DimOrder, Graph, NodeId, ValueId};
+use pt2c_ir::{Arg, DimOrder, Graph, Node, NodeId, ValueId};
 use std::collections::BTreeMap;
 
 /// How much a value's order matters to the region that computes it.
@@ -15,7 +15,7 @@ enum Strength {
     Written,
 }
 
-/// The order of every value of a region's body in which memory is walked most evenly: contractions write row-major,
+/// The order of every value of a region's body in which memory is walked most evenly: contractions write row by row,
 /// convolutions channels-last; views carry an order along; others take that of the operand that insists most.
 /// A value behind a reshape that mixes dimensions apart in memory is row-major again.
 pub fn natural_orders(body: &Graph) -> BTreeMap<ValueId, DimOrder> {
@@ -30,7 +30,8 @@ pub fn natural_orders(body: &Graph) -> BTreeMap<ValueId, DimOrder> {
                     (fact.order.clone(), strength)
                 }
                 Some("prim.conv") => (DimOrder::channels_last(rank), Strength::Written),
-                Some("prim.matmul" | "prim.attention") => (DimOrder::default(), Strength::Written),
+                Some("prim.matmul") => (product(body, node, rank, &known), Strength::Written),
+                Some("prim.attention") => (DimOrder::default(), Strength::Written),
                 Some("prim.reshape" | "prim.permute" | "prim.expand" | "prim.reduce") => node
                     .operands()
                     .next()
@@ -46,6 +47,22 @@ pub fn natural_orders(body: &Graph) -> BTreeMap<ValueId, DimOrder> {
         }
     }
     known.into_iter().map(|(v, (order, _))| (v, order)).collect()
+}
+
+/// The order of a matrix product: its rows as they lie in the first operand where the second is one matrix for all of
+/// them, so that rows that follow one another are computed together; row-major otherwise.
+fn product(body: &Graph, node: &Node, rank: usize, known: &BTreeMap<ValueId, (DimOrder, Strength)>) -> DimOrder {
+    let mut operands = node.operands();
+    let (Some(a), Some(b)) = (operands.next(), operands.next()) else { return DimOrder::default() };
+    let (Some(fa), Some(fb), Some((order, _))) = (body.fact(a), body.fact(b), known.get(&a)) else {
+        return DimOrder::default();
+    };
+    let one_matrix = fb.shape.iter().rev().skip(2).all(Dim::is_one);
+    let Some(last) = rank.checked_sub(1).filter(|_| one_matrix && fa.rank() == rank) else {
+        return DimOrder::default();
+    };
+    let rows = order.dims(rank).into_iter().filter(|d| *d != last).chain([last]);
+    DimOrder::new(&rows.collect::<Vec<_>>()).unwrap_or_default()
 }
 
 /// The order of the operand that insists most, among those of the result's shape or else of its rank.

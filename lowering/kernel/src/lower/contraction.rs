@@ -136,6 +136,35 @@ fn merge_batch_into_rows(matmul: &mut Matmul) {
         super::collapse::substitute_epilogue(&mut matmul.epilogue, &map);
         matmul.m = (m, &extent * &rows);
     }
+    longer_rows(matmul);
+}
+
+/// Of the rows and the batches that could be rows, the longer ones are: a panel of `b` is then read for more of them. Of
+/// lengths that are not known, those nearer to each other in `a` are taken for the longer ones.
+fn longer_rows(matmul: &mut Matmul) {
+    let b_address = match &matmul.b {
+        MatmulB::Strided { address, .. } | MatmulB::Constant { address, .. } => address.clone(),
+    };
+    let stride = |matmul: &Matmul, s: &Symbol| matmul.a.1.coefficient_of(s).map(|(stride, _)| stride);
+    for position in 0..matmul.batch.len() {
+        let (batch, extent) = matmul.batch[position].clone();
+        let (m, rows) = &matmul.m;
+        if b_address.mentions(&|s| *s == batch) {
+            continue;
+        }
+        let longer = match (extent.as_int(), rows.as_int()) {
+            (Some(batch), Some(rows)) => batch > rows,
+            _ => match (stride(matmul, &batch), stride(matmul, m)) {
+                (Some(near), Some(far)) => {
+                    near != far && near.as_int() != Some(0) && &far.floor_div(&near) * &near == far
+                }
+                _ => false,
+            },
+        };
+        if longer {
+            matmul.batch[position] = std::mem::replace(&mut matmul.m, (batch, extent));
+        }
+    }
 }
 
 /// Whether a batch dimension of a product can be part of its rows.
