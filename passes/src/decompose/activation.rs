@@ -13,7 +13,7 @@ macro_rules! activation {
             let f: Activation = $f;
             let x = *c.tensor("self")?;
             let dtype = b.dtype(x);
-            if dtype.is_complex() {
+            if dtype.is_complex() && c.op.schema.name != "silu" {
                 return Err(OpError::Unsupported(format!("`{}` of {dtype} numbers", c.op.name)));
             }
             let x = b.cast(x, wide(dtype))?;

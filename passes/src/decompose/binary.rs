@@ -120,7 +120,16 @@ pub const TABLE: &[(&str, Decomposition)] = &[
     float!("copysign.Scalar", copysign),
     binary!("hypot.default", hypot),
     binary!("nextafter.default", nextafter),
-    steps!("logaddexp.default", |b, x, y| logaddexp(b, x, y, |b, x| b.exp(x), 1.0)),
+    ("aten.logaddexp.default", |b, c| {
+        let [x, y] = floats(b, c)?;
+        let dtype = b.dtype(x);
+        if dtype.is_complex() {
+            return Ok(vec![logaddexp_complex(b, x, y)?]);
+        }
+        let (x, y) = (b.cast(x, wide(dtype))?, b.cast(y, wide(dtype))?);
+        let z = logaddexp(b, x, y, |b, x| b.exp(x), 1.0)?;
+        Ok(vec![b.cast(z, dtype)?])
+    }),
     steps!("logaddexp2.default", |b, x, y| logaddexp(b, x, y, |b, x| b.exp2(x), std::f64::consts::LOG2_E)),
     steps!("xlogy.Tensor", |b, x, y| times_log(b, x, y, |b, x| b.log(x))),
     steps!("xlogy.Scalar_Other", |b, x, y| times_log(b, x, y, |b, x| b.log(x))),
@@ -261,6 +270,21 @@ fn logaddexp(
     let (same, infinite) = (b.eq(x, y)?, b.is_inf(x)?);
     let exact = b.and(same, infinite)?;
     b.where_(exact, x, sum)
+}
+
+/// `log(e^x + e^y)` of complex numbers, shifted by the larger real part.
+fn logaddexp_complex(b: &mut Builder<'_>, x: Val, y: Val) -> Result<Val, OpError> {
+    let dtype = b.dtype(x);
+    let (p, q) = (b.real(x)?, b.real(y)?);
+    let top = b.max(p, q)?;
+    let (infinite, zero) = (b.is_inf(top)?, b.constant(0.0, dtype.to_real())?);
+    let shift = b.where_(infinite, zero, top)?;
+    let shift = b.cast(shift, dtype)?;
+    let (x, y) = (b.sub(x, shift)?, b.sub(y, shift)?);
+    let (x, y) = (b.exp(x)?, b.exp(y)?);
+    let sum = b.add(x, y)?;
+    let log = b.log(sum)?;
+    b.add(log, shift)
 }
 
 /// `x·log(y)`, 0 where x is 0 and y a number.

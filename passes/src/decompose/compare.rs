@@ -1,6 +1,6 @@
 //! Comparisons and logic.
 
-use super::unary::truth;
+use super::unary::{magnitude, truth};
 use super::{Builder, Decomposition, Val};
 use pt2c_ir::DType;
 use pt2c_ops::{Call, OpError};
@@ -60,22 +60,21 @@ pub const TABLE: &[(&str, Decomposition)] = &[
 fn isclose(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Result<Vec<Val>, OpError> {
     let dtype = b.result_type(c, &["self", "other"])?;
     let (x, y) = (b.operand(c, "self", dtype)?, b.operand(c, "other", dtype)?);
-    if dtype.is_complex() {
-        return Err(OpError::Unsupported("`isclose` of complex numbers: compare the parts".into()));
-    }
     let mut close = b.eq(x, y)?;
-    if dtype.is_float() && c.bool("equal_nan")? {
+    if (dtype.is_float() || dtype.is_complex()) && c.bool("equal_nan")? {
         let (nan_x, nan_y) = (b.is_nan(x)?, b.is_nan(y)?);
         let both = b.and(nan_x, nan_y)?;
         close = b.or(close, both)?;
     }
-    let (x, y) = (b.cast(x, DType::F64)?, b.cast(y, DType::F64)?);
+    let double = if dtype.is_complex() { DType::C128 } else { DType::F64 };
+    let (x, y) = (b.cast(x, double)?, b.cast(y, double)?);
     let (rtol, atol) = (b.constant(c.float("rtol")?, DType::F64)?, b.constant(c.float("atol")?, DType::F64)?);
-    let scaled = b.mul(rtol, y)?;
+    let size = magnitude(b, y)?;
+    let scaled = b.mul(rtol, size)?;
     let relative = b.abs(scaled)?;
     let allowed = b.add(atol, relative)?;
     let difference = b.sub(x, y)?;
-    let distance = b.abs(difference)?;
+    let distance = magnitude(b, difference)?;
     let infinity = b.constant(f64::INFINITY, DType::F64)?;
     let (near, finite) = (b.le(distance, allowed)?, b.lt(distance, infinity)?);
     let near = b.and(near, finite)?;

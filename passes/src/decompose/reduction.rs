@@ -180,21 +180,16 @@ fn count(b: &mut Builder<'_>, _: &Call<'_, Val>, r: &Reduced) -> Result<Vec<Val>
     Ok(vec![b.reduce(x, &r.dims, "sum")?])
 }
 
-fn refuse_complex(c: &Call<'_, Val>, r: &Reduced) -> Result<(), OpError> {
-    if r.dtype.is_complex() {
-        return Err(OpError::Unsupported(format!("`{}` of {} numbers", c.op.name, r.dtype)));
-    }
-    Ok(())
-}
-
 /// Shifted by the largest element, unless that is infinite.
-fn logsumexp(b: &mut Builder<'_>, c: &Call<'_, Val>, r: &Reduced) -> Result<Vec<Val>, OpError> {
-    refuse_complex(c, r)?;
+fn logsumexp(b: &mut Builder<'_>, _: &Call<'_, Val>, r: &Reduced) -> Result<Vec<Val>, OpError> {
     let dtype = to_float(r.dtype);
     let x = b.cast(r.x, wide(dtype))?;
-    let top = b.reduce(x, &r.dims, "max")?;
-    let (infinite, zero) = (b.is_inf(top)?, b.constant(0.0, wide(dtype))?);
+    // Of complex numbers, the real part says how large an exponential is.
+    let level = if dtype.is_complex() { b.real(x)? } else { x };
+    let top = b.reduce(level, &r.dims, "max")?;
+    let (infinite, zero) = (b.is_inf(top)?, b.constant(0.0, wide(dtype).to_real())?);
     let shift = b.where_(infinite, zero, top)?;
+    let shift = b.cast(shift, wide(dtype))?;
     let spread = b.reshape(shift, &r.kept)?;
     let lowered = b.sub(x, spread)?;
     let e = b.exp(lowered)?;
@@ -244,14 +239,21 @@ fn moments(
     root: bool,
     with_mean: bool,
 ) -> Result<Vec<Val>, OpError> {
-    refuse_complex(c, r)?;
-    let (dtype, inner) = (r.dtype, wide(r.dtype));
-    let x = b.cast(r.x, inner)?;
+    let (dtype, inner) = (r.dtype, wide(r.dtype).to_real());
+    let x = b.cast(r.x, wide(r.dtype))?;
     let (sum, n) = (b.reduce(x, &r.dims, "sum")?, b.constant_dim(&r.count, inner)?);
-    let mean = b.div(sum, n)?;
+    let whole = b.cast(n, wide(r.dtype))?;
+    let mean = b.div(sum, whole)?;
     let spread = b.reshape(mean, &r.kept)?;
     let centred = b.sub(x, spread)?;
-    let squares = b.mul(centred, centred)?;
+    // Of complex numbers, the squared distance from the mean.
+    let squares = if dtype.is_complex() {
+        let (re, im) = (b.real(centred)?, b.imag(centred)?);
+        let (re, im) = (b.mul(re, re)?, b.mul(im, im)?);
+        b.add(re, im)?
+    } else {
+        b.mul(centred, centred)?
+    };
     let sum = b.reduce(squares, &r.dims, "sum")?;
     let correction = correction(c)?;
     let freedom = match r.count.as_int() {
@@ -266,7 +268,7 @@ fn moments(
     if root {
         y = b.sqrt(y)?;
     }
-    let mut outputs = vec![b.cast(y, dtype)?];
+    let mut outputs = vec![b.cast(y, dtype.to_real())?];
     if with_mean {
         outputs.push(b.cast(mean, dtype)?);
     }

@@ -1,7 +1,7 @@
 //! Selection, clamping and interpolation.
 
 use super::common::wide;
-use super::unary::truth;
+use super::unary::{magnitude, truth};
 use super::{Builder, Decomposition, Val};
 use pt2c_ir::{Arg, DType};
 use pt2c_ops::{Call, OpError};
@@ -58,14 +58,9 @@ fn clamp(b: &mut Builder<'_>, c: &Call<'_, Val>, names: &[&str]) -> Result<Vec<V
     Ok(vec![x])
 }
 
-fn refuse_complex(c: &Call<'_, Val>, dtype: DType) -> Result<(), OpError> {
-    if dtype.is_complex() { Err(OpError::Unsupported(format!("`{}` of {dtype} numbers", c.op.name))) } else { Ok(()) }
-}
-
 /// `self + w·(end - self)` for small weights, else from the other end, as PyTorch does.
 fn lerp(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Result<Vec<Val>, OpError> {
     let dtype = b.result_type(c, &["self", "end"])?;
-    refuse_complex(c, dtype)?;
     let (x, y) = (b.operand(c, "self", wide(dtype))?, b.operand(c, "end", wide(dtype))?);
     let (w, span) = (b.operand(c, "weight", wide(dtype))?, b.sub(y, x)?);
     let step = b.mul(w, span)?;
@@ -76,7 +71,7 @@ fn lerp(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Result<Vec<Val>, OpError> {
     let from_end = b.sub(y, back)?;
     let z = match c.arg("weight")? {
         Arg::Tensor(_) => {
-            let (size, half) = (b.abs(w)?, b.constant(0.5, wide(dtype))?);
+            let (size, half) = (magnitude(b, w)?, b.constant(0.5, wide(dtype).to_real())?);
             let near = b.lt(size, half)?;
             b.where_(near, from_start, from_end)?
         }

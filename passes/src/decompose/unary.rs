@@ -437,12 +437,19 @@ fn nan_to_num(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Result<Vec<Val>, OpErro
     let x = *c.tensor("self")?;
     let dtype = b.dtype(x);
     if !dtype.is_float() {
-        return if dtype.is_complex() {
-            Err(real(b, x).err().unwrap_or(OpError::invalid("complex")))
-        } else {
-            Ok(vec![x])
-        };
+        if dtype.is_complex() {
+            let (re, im) = (b.real(x)?, b.imag(x)?);
+            let (re, im) = (finite(b, c, re)?, finite(b, c, im)?);
+            return Ok(vec![b.complex(re, im)?]);
+        }
+        return Ok(vec![x]);
     }
+    Ok(vec![finite(b, c, x)?])
+}
+
+/// Numbers in place of NaN and infinities of a real value.
+fn finite(b: &mut Builder<'_>, c: &Call<'_, Val>, x: Val) -> Result<Val, OpError> {
+    let dtype = b.dtype(x);
     let limits = [
         (f64::INFINITY, c.opt_float("posinf")?.unwrap_or(largest(dtype))),
         (f64::NEG_INFINITY, c.opt_float("neginf")?.unwrap_or(-largest(dtype))),
@@ -453,7 +460,7 @@ fn nan_to_num(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Result<Vec<Val>, OpErro
         let (at, value) = (equals(b, x, infinity)?, b.constant(value, dtype)?);
         y = b.where_(at, value, y)?;
     }
-    Ok(vec![y])
+    Ok(y)
 }
 
 /// `[0, 1, …]` along dimension `dim` of a shape, with size 1 along the others.

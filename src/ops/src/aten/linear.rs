@@ -2,6 +2,7 @@
 
 use crate::host::{self, binary, rounded, widened};
 use crate::{Call, OpDef, OpError, Scalar, Tensor, shape, wrap_dim};
+use num_complex::Complex64;
 use pt2c_ir::dim::{Dim, Scope};
 use pt2c_ir::{DType, Fact};
 
@@ -119,8 +120,8 @@ fn addend_fact(c: &Facts<'_>) -> Inferred {
 
 /// `beta·self + alpha·product`; a `beta` of 0 ignores even NaN in `self`.
 fn add(c: &Host<'_>, product: &Tensor) -> Evaluated {
-    if c.tensor("self")?.dtype().is_complex() {
-        return Err(OpError::Unsupported("a product of complex matrices with an addend".into()));
+    if product.dtype().is_complex() {
+        return add_complex(c, product);
     }
     // For integers the factors are integers too.
     let factor = |x: f64| if product.dtype().is_int() { x.trunc() } else { x };
@@ -130,6 +131,17 @@ fn add(c: &Host<'_>, product: &Tensor) -> Evaluated {
     }
     let shape = shape::broadcast_known(&[c.tensor("self")?.shape(), product.shape()])?;
     Ok(host::zip(DType::F64, &shape, c.tensor("self")?, product, |x, p| beta * x + alpha * p))
+}
+
+fn add_complex(c: &Host<'_>, product: &Tensor) -> Evaluated {
+    let (alpha, beta) = (c.number("alpha")?.to_complex(), c.number("beta")?.to_complex());
+    let x = c.tensor("self")?;
+    let shape = shape::broadcast_known(&[x.shape(), product.shape()])?;
+    let x = x.broadcast_to(&shape)?;
+    let product = product.broadcast_to(&shape)?;
+    let sum = |(x, p): (&Complex64, &Complex64)| alpha * p + if beta == Complex64::ZERO { beta } else { beta * x };
+    let values = x.as_complexes().iter().zip(product.as_complexes().iter()).map(sum).collect();
+    Ok(Tensor::complexes(DType::C128, &shape, values))
 }
 
 fn addmm(c: &Host<'_>, a: &str, b: &str) -> Evaluated {

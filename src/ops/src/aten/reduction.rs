@@ -24,16 +24,20 @@ macro_rules! reduction {
     };
 }
 
-/// Mean and a spread around it: the order of the outputs is that of the functions.
+/// A spread, which is real, and the mean where it is asked for too.
 macro_rules! moments {
-    ($schema:literal, $($eval:expr),+) => {
-        OpDef::new($schema, |c| infer(c, &[$(real_of($eval)),+]), |c| {
+    ($schema:literal, $spread:expr $(, $mean:expr)?) => {
+        OpDef::new($schema, |c| infer(c, &[real $(, of_mean($mean))?]), |c| {
             let (x, dims, keepdim) = parts(c)?;
             let moments = moments(x, &dims, correction(c)?)?;
-            let outputs: &[Moment] = &[$($eval),+];
+            let outputs: &[Moment] = &[$spread $(, $mean)?];
             outputs
                 .iter()
-                .map(|m| keep(&m(&moments).cast(x.dtype().to_real()), x.shape(), &dims, keepdim))
+                .map(|m| {
+                    let moment = m(&moments);
+                    let dtype = if moment.dtype().is_complex() { x.dtype() } else { x.dtype().to_real() };
+                    keep(&moment.cast(dtype), x.shape(), &dims, keepdim)
+                })
                 .collect()
         })
         .tagged(Tags::REDUCTION)
@@ -216,8 +220,8 @@ fn real(dtype: DType) -> DType {
     dtype.to_real()
 }
 
-fn real_of(_: Moment) -> fn(DType) -> DType {
-    real
+fn of_mean(_: Moment) -> fn(DType) -> DType {
+    same
 }
 
 fn to_index(_: DType) -> DType {
@@ -253,7 +257,9 @@ pub fn keeps_dims<T>(c: &Call<'_, T>) -> Result<bool, OpError> {
 /// The dtype of the result: as asked for, or by the rule.
 fn dtype_of<T>(c: &Call<'_, T>, dtype: DType, rule: fn(DType) -> DType) -> Result<DType, OpError> {
     let asked = if c.op.schema.position("dtype").is_some() { c.opt_dtype("dtype")? } else { None };
-    Ok(asked.unwrap_or_else(|| rule(dtype)))
+    // Norms are real, in whatever they are computed.
+    let norm = c.op.schema.name.ends_with("norm");
+    Ok(asked.map_or_else(|| rule(dtype), |d| if norm { d.to_real() } else { d }))
 }
 
 fn infer(c: &Call<'_, Fact>, rules: &[fn(DType) -> DType]) -> Result<Vec<Fact>, OpError> {
@@ -399,16 +405,21 @@ impl Moments {
 }
 
 fn moments(x: &Tensor, dims: &[usize], correction: f64) -> Result<Moments, OpError> {
-    if !x.dtype().is_float() {
+    if !x.dtype().is_float() && !x.dtype().is_complex() {
         return Err(OpError::Unsupported(format!("the variance of {} elements", x.dtype())));
     }
     let x = wide(x);
     let n = count_of(&x, dims);
-    let scale =
-        |t: &Tensor, by: f64| Tensor::floats(DType::F64, t.shape(), t.as_f64s().iter().map(|v| v / by).collect());
+    let scale = |t: &Tensor, by: f64| match t.dtype().is_complex() {
+        true => Tensor::complexes(t.dtype(), t.shape(), t.as_complexes().iter().map(|v| v / by).collect()),
+        false => Tensor::floats(DType::F64, t.shape(), t.as_f64s().iter().map(|v| v / by).collect()),
+    };
     let mean = scale(&reduce(&x, dims, "sum")?, n);
     let spread = keep(&mean, x.shape(), dims, true)?.broadcast_to(x.shape())?;
-    let squares = x.as_f64s().iter().zip(spread.as_f64s().iter()).map(|(x, m)| (x - m) * (x - m)).collect();
+    let squares = match x.dtype().is_complex() {
+        true => x.as_complexes().iter().zip(spread.as_complexes().iter()).map(|(x, m)| (x - m).norm_sqr()).collect(),
+        false => x.as_f64s().iter().zip(spread.as_f64s().iter()).map(|(x, m)| (x - m) * (x - m)).collect(),
+    };
     let var = scale(&reduce(&Tensor::floats(DType::F64, x.shape(), squares), dims, "sum")?, (n - correction).max(0.0));
     Ok(Moments { mean, var })
 }
