@@ -3,7 +3,7 @@
 use super::common::wide;
 use super::unary::{magnitude, truth};
 use super::{Builder, Decomposition, Val};
-use pt2c_ir::{Arg, DType};
+use pt2c_ir::Arg;
 use pt2c_ops::{Call, OpError};
 
 /// The family.

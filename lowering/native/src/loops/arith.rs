@@ -9,7 +9,7 @@ use pt2c_ir::DType;
 use pt2c_kernel::{BinaryOp, CompareOp, Expr, UnaryOp};
 
 /// C library functions of two arguments that are called lane by lane (f64 name; f32 variants end in `f`).
-pub const LIBM2: &[&str] = &["nextafter", "hypot"];
+pub const LIBM2: &[&str] = &["nextafter"];
 
 impl Cx<'_> {
     /// `op x`.
@@ -128,11 +128,40 @@ impl Cx<'_> {
             BinaryOp::FMin => b.minnumf(x, y),
             BinaryOp::CopySign => b.copysign(x, y),
             BinaryOp::NextAfter => self.call_lanes("nextafter", &[x, y]),
-            BinaryOp::Hypot => self.call_lanes("hypot", &[x, y]),
+            BinaryOp::Hypot => self.hypot(x, y),
             BinaryOp::And | BinaryOp::Or | BinaryOp::Xor | BinaryOp::Shl | BinaryOp::Shr => {
                 return Err(unsupported(&format!("{op:?}"), dtype));
             }
         })
+    }
+
+    /// `√(x² + y²)` without overflow on the way: f32 in f64, f64 scaled by the larger operand. Infinite if either is.
+    fn hypot(&mut self, x: Val, y: Val) -> Val {
+        let b = &mut self.b;
+        let (x, y) = (b.absf(x), b.absf(y));
+        let size = if x.ty.elem() == Elem::F64 {
+            let (large, small) = (b.maxnumf(x, y), b.minnumf(x, y));
+            let ratio = b.divf(small, large);
+            let (one, zero) = (b.float(x.ty, 1.0), b.zero(x.ty));
+            let sum = b.mul_add(ratio, ratio, one);
+            let root = b.sqrt(sum);
+            let scaled = b.mulf(large, root);
+            let nothing = b.cmpf(FloatPredicate::Oeq, large, zero);
+            let scaled = b.select(nothing, zero, scaled);
+            let nan = b.cmpf(FloatPredicate::Uno, x, y);
+            let sum = b.addf(x, y);
+            b.select(nan, sum, scaled)
+        } else {
+            let (p, q) = (b.cast_float(x, Elem::F64), b.cast_float(y, Elem::F64));
+            let square = b.mulf(p, p);
+            let sum = b.mul_add(q, q, square);
+            let root = b.sqrt(sum);
+            b.cast_float(root, x.ty.elem())
+        };
+        let infinity = b.float(x.ty, f64::INFINITY);
+        let (first, second) = (b.cmpf(FloatPredicate::Oeq, x, infinity), b.cmpf(FloatPredicate::Oeq, y, infinity));
+        let either = b.ori(first, second);
+        b.select(either, infinity, size)
     }
 
     fn binary_bool(&mut self, op: BinaryOp, x: Val, y: Val) -> Result<Val, NativeError> {

@@ -323,7 +323,7 @@ fn weigh_expr(expr: &Expr, w: &mut Weight) {
         Expr::Binary(op, x, y) => {
             use pt2c_kernel::BinaryOp as B;
             match op {
-                B::DivFloor | B::DivTrunc | B::RemFloor | B::RemTrunc | B::Pow | B::Atan2 | B::NextAfter | B::Hypot => {
+                B::DivFloor | B::DivTrunc | B::RemFloor | B::RemTrunc | B::Pow | B::Atan2 | B::NextAfter => {
                     w.heavy += 1;
                 }
                 _ => w.plain += 1,
