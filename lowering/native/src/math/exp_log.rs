@@ -16,6 +16,19 @@ pub(super) fn exp(o: &mut Ops<'_, '_>, x: Val) -> Val {
     // Beyond these bounds the result is 0 or inf; inside them 2^n needs two factors to reach subnormals and 2^128.
     let x = o.min_c(x, 89.0);
     let x = o.max_c(x, -104.0);
+    let (y, n) = exp_parts(o, x);
+    scale(o, y, n)
+}
+
+/// f32 e^x for x in ±87, where the result is a normal number (or NaN).
+pub(super) fn exp_normal(o: &mut Ops<'_, '_>, x: Val) -> Val {
+    let (y, n) = exp_parts(o, x);
+    let s = o.pow2(n);
+    o.mul(y, s)
+}
+
+/// `(y, n)` with e^x = y · 2^n and y between √½ and √2.
+fn exp_parts(o: &mut Ops<'_, '_>, x: Val) -> (Val, Val) {
     let t = o.mul_c(x, LOG2_E);
     let (n, nf) = o.round(t);
     let r = o.fma_c(nf, -LN2_HI, x);
@@ -33,8 +46,7 @@ pub(super) fn exp(o: &mut Ops<'_, '_>, x: Val) -> Val {
     );
     let r2 = o.mul(r, r);
     let y = o.fma(p, r2, r);
-    let y = o.add_c(y, 1.0);
-    scale(o, y, n)
+    (o.add_c(y, 1.0), n)
 }
 
 /// `y * 2^n` for n in ±252, rounding once (subnormal results included).

@@ -1,6 +1,6 @@
 //! Error functions and their inverse, GELU, digamma.
 
-use super::exp_log::{exp, wide_exp, wide_log};
+use super::exp_log::{exp_normal, wide_exp, wide_log};
 use super::ops::{Cmp, Ops};
 use crate::builder::Val;
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
@@ -22,7 +22,7 @@ pub(super) fn erf(o: &mut Ops<'_, '_>, x: Val) -> Val {
     let r = o.fma(r, t, c);
     let nt = o.neg(t);
     let r = o.fma(r, t, nt);
-    let e = exp(o, r);
+    let e = exp_normal(o, r);
     let big = o.c_sub(1.0, e);
     let p = o.poly(
         s,
