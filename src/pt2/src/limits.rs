@@ -35,6 +35,12 @@ pub const MAX_TENSOR_BYTES: u64 = 1 << 36;
 /// Most nodes of a program, nested graphs included.
 pub const MAX_NODES: usize = 4_000_000;
 
+/// Largest pickle in bytes (`data.pkl` of a `torch.save` zip: names and sizes only, the elements lie beside it).
+pub const MAX_PICKLE_BYTES: usize = 1 << 28;
+
+/// Most objects of a pickle. A tensor takes about twelve.
+pub const MAX_PICKLE_OBJECTS: usize = 1 << 24;
+
 /// Most leaves and inner nodes of one pytree specification.
 pub const MAX_TREE_NODES: usize = 1 << 20;
 

@@ -12,6 +12,7 @@ use pt2c_ir::{Bytes, DType, TensorData};
 
 use crate::archive::{Archive, ArchiveError};
 use crate::limits;
+use crate::pickle::PickleError;
 use crate::schema::{self, Device, Layout, PayloadMeta, ScalarType, SchemaError, SymInt, TensorMeta};
 
 /// What is wrong with a weight or constant. `fqn` is its fully qualified name in the module.
@@ -54,6 +55,34 @@ pub enum PayloadError {
     Pickled {
         /// The tensor or object.
         fqn: String,
+    },
+    /// A `torch.save` file whose pickle cannot be followed.
+    #[error("{path}: {error}")]
+    Pickle {
+        /// The archive entry.
+        path: String,
+        /// Why.
+        error: Box<PickleError>,
+    },
+    /// A `torch.save` file that refers to a function or class that plain tensors do not need.
+    #[error(
+        "{path}: {fqn:?} is made by {global}, which is not called: only plain tensors and containers are read from pickles"
+    )]
+    ForeignGlobal {
+        /// The tensor.
+        fqn: String,
+        /// The archive entry.
+        path: String,
+        /// What the pickle asks to call.
+        global: String,
+    },
+    /// A `torch.save` file whose objects do not fit together.
+    #[error("{path}: {reason}")]
+    Malformed {
+        /// The archive entry.
+        path: String,
+        /// What is wrong.
+        reason: &'static str,
     },
     /// A payload without a description.
     #[error("{fqn}: not pickled, yet without tensor_meta")]
@@ -238,7 +267,12 @@ impl Payloads {
 }
 
 /// Checks a tensor's numbers against its storage.
-fn view(fqn: &str, meta: &TensorMeta, is_param: bool, storage: Arc<Storage>) -> Result<StoredTensor, PayloadError> {
+pub(crate) fn view(
+    fqn: &str,
+    meta: &TensorMeta,
+    is_param: bool,
+    storage: Arc<Storage>,
+) -> Result<StoredTensor, PayloadError> {
     let unsupported = |what: String| PayloadError::Unsupported { fqn: fqn.to_owned(), what };
     let bad = |field, reason: String| PayloadError::BadNumber { fqn: fqn.to_owned(), field, reason };
     let element_size = meta.dtype.element_size().ok_or_else(|| unsupported(format!("dtype {:?}", meta.dtype)))?;

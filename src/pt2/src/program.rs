@@ -6,10 +6,11 @@ use indexmap::IndexMap;
 
 use pt2c_ir::{Bytes, Diagnostic};
 
-use crate::archive::{Archive, ArchiveError};
-use crate::payload::{PayloadError, Payloads};
+use crate::archive::{Archive, ArchiveError, Layout};
+use crate::payload::{Payload, PayloadError, Payloads};
 use crate::pytree::TreeSpec;
-use crate::schema::{self, Graph, GraphSignature, InputSpec, ModuleCallEntry, RangeConstraint, SchemaError};
+use crate::schema::{self, Graph, GraphSignature, InputSpec, ModuleCallEntry, RangeConstraint, SchemaError, SymInt};
+use crate::torch_save::{SavedValue, TorchSave};
 
 /// Why a program cannot be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -91,24 +92,14 @@ impl ExportedProgram {
     /// # Errors
     /// As [`ExportedProgram::open`].
     pub fn from_archive(archive: &Archive, name: Option<&str>) -> Result<ExportedProgram, LoadError> {
-        let model_name = choose_model(archive, name)?;
-        let document = format!("models/{model_name}.json");
-        let json = archive.read_json(&document)?;
-        let program = schema::read_program(&document, &json)?;
+        let parts = match archive.layout() {
+            Layout::FlatExport => Parts::flat(archive, name)?,
+            _ => Parts::foldered(archive, name)?,
+        };
+        let Parts { model_name, document, program, state_dict, constants, example_inputs, extra_files } = parts;
         let module = &program.graph_module;
         module.signature.check(&document, &module.graph)?;
-
         let (in_spec, out_spec) = specs(&document, &program)?;
-        let state_dict = Payloads::read(archive, &format!("data/weights/{model_name}_weights_config.json"))?;
-        let constants = Payloads::read(archive, &format!("data/constants/{model_name}_constants_config.json"))?;
-        let sample = format!("data/sample_inputs/{model_name}.pt");
-        let example_inputs = if archive.contains(&sample) { archive.read(&sample)? } else { Bytes::new(Vec::new()) };
-        let mut extra_files = IndexMap::new();
-        for entry in archive.names() {
-            if let Some(name) = entry.strip_prefix("extra/") {
-                extra_files.insert(name.to_owned(), archive.read(entry)?);
-            }
-        }
         let program = ExportedProgram {
             archive_name: archive.root().to_owned(),
             model_name,
@@ -122,6 +113,37 @@ impl ExportedProgram {
         };
         program.check_payloads()?;
         Ok(program)
+    }
+
+    /// Checks that the root's pytrees, as text, are readable and have the leaves that the signature has.
+    ///
+    /// # Errors
+    /// [`SchemaError::Value`].
+    pub(crate) fn check_specs(&self, document: &str) -> Result<(), SchemaError> {
+        specs(document, &self.program).map(|_| ())
+    }
+
+    /// The example inputs as they were saved: the positional ones and those by keyword; `None` if there are none.
+    ///
+    /// # Errors
+    /// [`PayloadError`] if they hold anything but plain values and tensors, or are damaged. The program itself does
+    /// not depend on them.
+    pub fn sample_inputs(&self) -> Result<Option<(Vec<SavedValue>, Vec<(SavedValue, SavedValue)>)>, PayloadError> {
+        if self.example_inputs.is_empty() {
+            return Ok(None);
+        }
+        let path = "the example inputs";
+        let value = TorchSave::open(path, self.example_inputs.clone())?.into_value()?;
+        match value {
+            SavedValue::Tuple(pair) => match <[SavedValue; 2]>::try_from(pair) {
+                Ok([SavedValue::Tuple(args) | SavedValue::List(args), SavedValue::Dict(kwargs)]) => {
+                    Ok(Some((args, kwargs)))
+                }
+                _ => Err(PayloadError::Malformed { path: path.to_owned(), reason: "it is no pair (args, kwargs)" }),
+            },
+            SavedValue::None => Ok(None),
+            _ => Err(PayloadError::Malformed { path: path.to_owned(), reason: "it is no pair (args, kwargs)" }),
+        }
     }
 
     /// The graph.
@@ -191,6 +213,128 @@ impl ExportedProgram {
         }
         Ok(())
     }
+}
+
+/// What the layouts hold, read from wherever each keeps it.
+struct Parts {
+    model_name: String,
+    document: String,
+    program: schema::ExportedProgram,
+    state_dict: Payloads,
+    constants: Payloads,
+    example_inputs: Bytes,
+    extra_files: IndexMap<String, Bytes>,
+}
+
+impl Parts {
+    /// torch 2.8 and later: a root folder; weights raw, or (2.8) pickled in one file.
+    fn foldered(archive: &Archive, name: Option<&str>) -> Result<Parts, LoadError> {
+        let model_name = choose_model(archive, name)?;
+        let document = format!("models/{model_name}.json");
+        let program = schema::read_program(&document, &archive.read_json(&document)?)?;
+        let payloads = |folder: &str, what: &str| {
+            let pickled = format!("data/{folder}/{model_name}.pt");
+            match archive.contains(&pickled) {
+                true => pickled_payloads(archive, &pickled, &program),
+                false => Payloads::read(archive, &format!("data/{folder}/{model_name}_{what}_config.json")),
+            }
+        };
+        let state_dict = payloads("weights", "weights")?;
+        let constants = payloads("constants", "constants")?;
+        let example_inputs = optional(archive, &format!("data/sample_inputs/{model_name}.pt"))?;
+        let extra_files = below(archive, "extra/")?;
+        Ok(Parts { model_name, document, program, state_dict, constants, example_inputs, extra_files })
+    }
+
+    /// torch 2.1 to 2.7: no folder, pickled weights (named `.json` up to 2.2).
+    fn flat(archive: &Archive, name: Option<&str>) -> Result<Parts, LoadError> {
+        let model_name = "model".to_owned();
+        if let Some(name) = name.filter(|&name| name != model_name) {
+            return Err(LoadError::NoSuchModel { found: vec![model_name], wanted: format!("none is named {name:?}") });
+        }
+        let document = "serialized_exported_program.json".to_owned();
+        let json = archive.read_json(&document)?;
+        let mut program = schema::read_program(&document, &json)?;
+        let payloads = |part: &str| {
+            let names = [format!("serialized_{part}.pt"), format!("serialized_{part}.json")];
+            match names.iter().find(|name| archive.contains(name)) {
+                Some(name) => pickled_payloads(archive, name, &program),
+                // torch 2.1 has no constants.
+                None => Ok(Payloads::default()),
+            }
+        };
+        let state_dict = payloads("state_dict")?;
+        let mut constants = payloads("constants")?;
+        // torch 2.1 writes constants into the document.
+        for (name, bytes) in schema::embedded_constants(&document, &json)? {
+            embed(&mut program, &mut constants, name, bytes)?;
+        }
+        let example_inputs = optional(archive, "serialized_example_inputs.pt")?;
+        let extra_files = below(archive, "extra_files/")?;
+        Ok(Parts { model_name, document, program, state_dict, constants, example_inputs, extra_files })
+    }
+}
+
+/// A constant that the graph uses by name becomes an input of the graph, as in later versions.
+fn embed(
+    program: &mut schema::ExportedProgram,
+    constants: &mut Payloads,
+    name: String,
+    bytes: Vec<u8>,
+) -> Result<(), PayloadError> {
+    let SavedValue::Tensor(tensor) = TorchSave::open(&name, Bytes::new(bytes))?.into_value()? else {
+        return Err(PayloadError::Malformed { path: name, reason: "it is no tensor" });
+    };
+    let ints = |values: &[u64]| values.iter().map(|&v| SymInt::AsInt(i64::try_from(v).unwrap_or(i64::MAX))).collect();
+    let module = &mut program.graph_module;
+    let meta = schema::TensorMeta {
+        dtype: tensor.dtype,
+        sizes: ints(&tensor.sizes),
+        requires_grad: tensor.requires_grad,
+        device: tensor.device.clone(),
+        strides: ints(&tensor.strides),
+        storage_offset: SymInt::AsInt(0),
+        layout: schema::Layout::Strided,
+    };
+    let arg = schema::TensorArgument { name: name.clone() };
+    let spec = schema::InputToTensorConstantSpec { arg: arg.clone(), tensor_constant_name: name.clone() };
+    // In front of what the caller passes.
+    let specs = &mut module.signature.input_specs;
+    let at = specs.iter().position(InputSpec::is_leaf).unwrap_or(specs.len());
+    specs.insert(at, InputSpec::TensorConstant(spec));
+    module.graph.inputs.insert(at.min(module.graph.inputs.len()), schema::Argument::AsTensor(arg));
+    module.graph.tensor_values.insert(name.clone(), meta);
+    constants.entries.insert(name, Payload::Tensor(*tensor));
+    Ok(())
+}
+
+/// The tensors of a `torch.save` entry; which are parameters, the signature knows.
+fn pickled_payloads(
+    archive: &Archive,
+    entry: &str,
+    program: &schema::ExportedProgram,
+) -> Result<Payloads, PayloadError> {
+    let bytes = archive.read(entry)?;
+    if bytes.is_empty() {
+        return Ok(Payloads::default());
+    }
+    let parameters: std::collections::BTreeSet<&str> =
+        program.graph_module.signature.inputs_to_parameters().map(|(_, fqn)| fqn).collect();
+    TorchSave::open(entry, bytes)?.state_dict(&|fqn| parameters.contains(fqn))
+}
+
+/// An entry's bytes; none if it is not there.
+fn optional(archive: &Archive, entry: &str) -> Result<Bytes, ArchiveError> {
+    match archive.contains(entry) {
+        true => archive.read(entry),
+        false => Ok(Bytes::new(Vec::new())),
+    }
+}
+
+/// All entries of a folder by their names in it.
+fn below(archive: &Archive, folder: &str) -> Result<IndexMap<String, Bytes>, ArchiveError> {
+    let names = archive.names().filter_map(|entry| Some((entry, entry.strip_prefix(folder)?)));
+    names.map(|(entry, name)| Ok((name.to_owned(), archive.read(entry)?))).collect()
 }
 
 /// Which program of the archive is meant.

@@ -121,6 +121,51 @@ impl TreeSpec {
         build(what, spec, named_tuples, 0, &mut budget)
     }
 
+    /// A tuple of these.
+    pub fn tuple(children: Vec<TreeSpec>) -> TreeSpec {
+        TreeSpec { kind: TreeKind::Tuple, children }
+    }
+
+    /// A list of these.
+    pub fn list(children: Vec<TreeSpec>) -> TreeSpec {
+        TreeSpec { kind: TreeKind::List, children }
+    }
+
+    /// A dict of these.
+    pub fn dict(items: Vec<(String, TreeSpec)>) -> TreeSpec {
+        let (keys, children): (Vec<Value>, Vec<TreeSpec>) =
+            items.into_iter().map(|(key, child)| (Value::String(key), child)).unzip();
+        let context = Value::String(Value::Array(keys.clone()).to_string());
+        TreeSpec { kind: TreeKind::Dict { type_name: "builtins.dict".to_owned(), keys, context }, children }
+    }
+
+    /// The document `[1, SPEC]` that archives hold; [`TreeSpec::parse`] reads it back.
+    pub fn to_text(&self) -> String {
+        Value::Array(vec![Value::from(TREESPEC_VERSION), self.to_json()]).to_string()
+    }
+
+    fn to_json(&self) -> Value {
+        let context = match &self.kind {
+            TreeKind::Leaf => Value::Null,
+            TreeKind::Tuple | TreeKind::List => Value::String("null".to_owned()),
+            TreeKind::Dict { context, .. }
+            | TreeKind::NamedTuple { context, .. }
+            | TreeKind::Opaque { context, .. } => context.clone(),
+        };
+        let children: Vec<Value> = self.children.iter().map(TreeSpec::to_json).collect();
+        serde_json::json!({"type": self.type_name(), "context": context, "children_spec": children})
+    }
+
+    /// A tree in the IR's terms, as import made it.
+    pub(crate) fn from_ir(spec: &pt2c_ir::TreeSpec) -> TreeSpec {
+        let children: Vec<TreeSpec> = spec.children.iter().map(TreeSpec::from_ir).collect();
+        let Some(type_name) = &spec.kind else { return TreeSpec::leaf() };
+        let context = Value::String(spec.context.clone().unwrap_or_else(|| "null".to_owned()));
+        let kind = node_kind("pytree", type_name.clone(), context.clone(), children.len(), &IndexMap::new());
+        let opaque = || TreeKind::Opaque { type_name: type_name.clone(), fields: Vec::new(), context };
+        TreeSpec { kind: kind.unwrap_or_else(|_| opaque()), children }
+    }
+
     /// The serialised type name; `None` for a leaf.
     pub fn type_name(&self) -> Option<&str> {
         match &self.kind {

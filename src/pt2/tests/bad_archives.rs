@@ -69,9 +69,11 @@ fn other_files_are_named() {
         entries: names.iter().map(|n| ((*n).to_owned(), vec![1])).collect(),
         deflate: false,
     };
-    let cases: [(&[&str], Layout); 8] = [
-        (&["serialized_exported_program.json", "version"], Layout::FlatExport),
-        (&["m/models/model.json", "m/data/weights/model.pt"], Layout::Pt2PickledWeights),
+    let read =
+        |names: &[&str]| Archive::from_bytes(Bytes::new(zip(names).write())).expect("a program").layout().clone();
+    assert_eq!(read(&["serialized_exported_program.json", "version"]), Layout::FlatExport);
+    assert_eq!(read(&["m/models/model.json", "m/data/weights/model.pt"]), Layout::Pt2PickledWeights);
+    let cases: [(&[&str], Layout); 6] = [
         (&["m/data.pkl", "m/code/x.py", "m/constants.pkl"], Layout::TorchScript),
         (&["m/data.pkl", "m/data/0"], Layout::TorchSave),
         (&["m/data/aotinductor/model/x.so", "m/archive_format"], Layout::AotInductor),

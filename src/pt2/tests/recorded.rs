@@ -4,7 +4,7 @@ mod common;
 
 use common::{load, models};
 use pt2c_pt2::ExportedProgram;
-use pt2c_pt2::archive::{Archive, ArchiveError, Layout};
+use pt2c_pt2::archive::Archive;
 use pt2c_pt2::schema::{self, Argument, ConstantValue, InputSpec};
 
 const ALL: [&str; 13] = [
@@ -118,13 +118,4 @@ fn weights_are_mapped_not_copied() {
             assert_eq!(again.as_ptr(), tensor.storage.bytes.as_ptr(), "{fqn}");
         }
     }
-}
-
-#[test]
-fn older_versions_are_recognised() {
-    for name in ["torch_2.5.1", "torch_2.7.1"] {
-        let path = models().join(format!("versions/{name}.pt2"));
-        assert!(matches!(Archive::open(&path), Err(ArchiveError::WrongLayout { layout: Layout::FlatExport })));
-    }
-    load("versions/torch_2.15.0");
 }

@@ -27,13 +27,15 @@ pub enum Layout {
 }
 
 impl Layout {
+    /// Whether `torch.export.save` of some version writes it.
+    pub fn is_program(&self) -> bool {
+        matches!(self, Layout::Pt2 | Layout::Pt2PickledWeights | Layout::FlatExport)
+    }
+
     /// What the user can do about it.
     pub fn advice(&self) -> &'static str {
         match self {
-            Layout::Pt2 => "nothing: this is the format pt2c reads",
-            Layout::Pt2PickledWeights | Layout::FlatExport => {
-                "load it with torch.export.load in a current PyTorch (2.9 or later) and save it again with torch.export.save"
-            }
+            Layout::Pt2 | Layout::Pt2PickledWeights | Layout::FlatExport => "nothing: pt2c reads this format",
             Layout::TorchScript => {
                 "TorchScript cannot be compiled: export the original module with torch.export.export and save that with torch.export.save"
             }
@@ -140,12 +142,8 @@ impl fmt::Display for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Layout::Pt2 => f.write_str("a program saved by torch.export.save"),
-            Layout::Pt2PickledWeights => f.write_str(
-                "a program saved by torch.export.save of PyTorch 2.8, whose weights are a pickle (pickle is never executed)",
-            ),
-            Layout::FlatExport => f.write_str(
-                "a program saved by torch.export.save of PyTorch 2.1 to 2.7 (a flat zip whose weights are a pickle)",
-            ),
+            Layout::Pt2PickledWeights => f.write_str("a program saved by torch.export.save of PyTorch 2.8"),
+            Layout::FlatExport => f.write_str("a program saved by torch.export.save of PyTorch 2.1 to 2.7"),
             Layout::TorchScript => f.write_str("a TorchScript archive (torch.jit.save)"),
             Layout::TorchSave => f.write_str("a torch.save file"),
             Layout::AotInductor => f.write_str("an AOTInductor package"),

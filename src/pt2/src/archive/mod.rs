@@ -1,4 +1,4 @@
-//! The container: a zip file with one root folder, opened by mapping it.
+//! The container: a zip file, opened by mapping it.
 //!
 //! Stored entries (all that `torch.export.save` writes) are handed out as ranges of the mapping, so weights are
 //! never copied; deflated ones (archives that somebody zipped again) are inflated into memory under a limit.
@@ -157,11 +157,13 @@ struct Entry {
     crc32: u32,
 }
 
-/// An opened PT2 archive.
+/// An opened archive.
 #[derive(Debug)]
 pub struct Archive {
     file: Bytes,
     zip: ZipArchive<Cursor<Source>>,
+    layout: Layout,
+    /// Empty for the flat archives of torch 2.1 to 2.7.
     root: String,
     /// Entries by their names below the root folder, in directory order.
     entries: IndexMap<String, Entry>,
@@ -171,8 +173,8 @@ impl Archive {
     /// Maps and checks a file.
     ///
     /// # Errors
-    /// [`ArchiveError::WrongLayout`] for every file that is not a PT2 archive with raw weight files, others for
-    /// damaged or dishonest ones.
+    /// [`ArchiveError::WrongLayout`] for every file that `torch.export.save` did not write, others for damaged or
+    /// dishonest ones.
     pub fn open(path: &Path) -> Result<Archive, ArchiveError> {
         if path.is_dir() {
             return Err(ArchiveError::WrongLayout {
@@ -187,6 +189,18 @@ impl Archive {
     /// # Errors
     /// As [`Archive::open`].
     pub fn from_bytes(file: Bytes) -> Result<Archive, ArchiveError> {
+        Archive::of_layout(file, Layout::is_program)
+    }
+
+    /// Checks what `torch.save` wrote: the weights of older programs, and example inputs.
+    ///
+    /// # Errors
+    /// As [`Archive::open`].
+    pub fn torch_save(file: Bytes) -> Result<Archive, ArchiveError> {
+        Archive::of_layout(file, |layout| *layout == Layout::TorchSave)
+    }
+
+    fn of_layout(file: Bytes, accepted: fn(&Layout) -> bool) -> Result<Archive, ArchiveError> {
         let mut zip = match ZipArchive::new(Cursor::new(Source(file.clone()))) {
             Ok(zip) => zip,
             Err(error) => return Err(not_a_zip(&file, &error)),
@@ -197,24 +211,33 @@ impl Archive {
         reject_duplicates(&file, zip.central_directory_start())?;
         let listed = list_entries(&file, &mut zip)?;
         let layout = Layout::of_names(listed.keys().map(String::as_str));
-        if layout != Layout::Pt2 {
+        if !accepted(&layout) {
             return Err(ArchiveError::WrongLayout { layout });
         }
         reject_overlaps(&listed)?;
 
-        let root = root_of(listed.keys().map(String::as_str))?;
-        let entries = listed
-            .into_iter()
-            .filter_map(|(name, entry)| Some((name.get(root.len() + 1..)?.to_owned(), entry)))
-            .collect();
-        let archive = Archive { file, zip, root, entries };
+        let (root, entries) = match layout {
+            Layout::FlatExport => (String::new(), listed),
+            _ => {
+                let root = root_of(listed.keys().map(String::as_str))?;
+                let below = |(name, entry): (String, Entry)| Some((name.get(root.len() + 1..)?.to_owned(), entry));
+                let entries = listed.into_iter().filter_map(below).collect();
+                (root, entries)
+            }
+        };
+        let archive = Archive { file, zip, layout, root, entries };
         archive.check_marker("archive_version", "0")?;
         archive.check_marker("archive_format", "pt2")?;
         archive.check_marker("byteorder", "little")?;
         Ok(archive)
     }
 
-    /// The root folder's name: the base name that the file had when it was saved, or `archive`.
+    /// Which of PyTorch's formats it is.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The root folder's name: the base name that the file had when it was saved, or `archive`; empty in flat archives.
     pub fn root(&self) -> &str {
         &self.root
     }

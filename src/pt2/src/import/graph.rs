@@ -24,6 +24,8 @@ pub struct Shared {
     pub facts: Facts,
     /// The user's source lines.
     pub locations: Locations,
+    /// Where errors go when the import is to continue behind them; `None` ends it at the first.
+    pub errors: Option<Vec<ImportError>>,
 }
 
 /// A graph under construction.
@@ -56,9 +58,33 @@ impl<'s> Builder<'s> {
     pub fn nodes(&mut self, source: &schema::Graph, names: &mut Names) -> Result<(), ImportError> {
         for node in &source.nodes {
             let op = schemas::op_name(&node.target);
-            self.node(source, names, node, &op).map_err(|error| error.locate(node, &op))?;
+            if let Err(error) = self.node(source, names, node, &op) {
+                let error = error.locate(node, &op);
+                match &mut self.shared.errors {
+                    Some(errors) => errors.push(error),
+                    None => return Err(error),
+                }
+                self.stand_in(source, names, node, &op);
+            }
         }
         Ok(())
+    }
+
+    /// Defines the results of a node that could not be imported, so that what uses them can be looked at too.
+    fn stand_in(&mut self, source: &schema::Graph, names: &mut Names, node: &Node, op: &str) {
+        let location = self.shared.locations.intern(location::of_node(node));
+        for name in node.outputs.iter().flat_map(tensor_names) {
+            // A type that cannot be expressed is what the error said; anything will do for the rest.
+            let placeholder = || Typed { fact: Fact::new(DType::F32, Vec::new()), strides: Vec::new() };
+            let typed = typed(name, source, &mut self.shared.expressions).unwrap_or_else(|_| placeholder());
+            let facts = vec![typed.fact.clone()];
+            if !names.contains_key(name)
+                && let Ok(id) = self.graph.add_call(op, Vec::new(), name, facts, location)
+            {
+                let view = self.memories.allocate(ValueId { node: id, index: 0 }, typed, Owner::Intermediate);
+                names.insert(name.to_owned(), view);
+            }
+        }
     }
 
     fn node(&mut self, source: &schema::Graph, names: &mut Names, node: &Node, op: &str) -> Result<(), ImportError> {

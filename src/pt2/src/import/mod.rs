@@ -12,8 +12,8 @@ mod error;
 mod facts;
 mod functionalize;
 mod graph;
-mod location;
-mod schemas;
+pub(crate) mod location;
+pub(crate) mod schemas;
 mod symbols;
 
 use indexmap::IndexMap;
@@ -48,8 +48,21 @@ pub struct Imported {
 /// # Errors
 /// [`ImportError`], which converts to a [`Diagnostic`] with the user's source line.
 pub fn import(exported: &ExportedProgram) -> Result<Imported, ImportError> {
+    import_with(exported, Shared::default()).map(|(imported, _)| imported)
+}
+
+/// Imports as much as possible and tells everything that is wrong, for reports: a node that cannot be imported stands
+/// in the program as a call without arguments. The program is `None` if the signature or the weights are at fault.
+pub fn import_all(exported: &ExportedProgram) -> (Option<Imported>, Vec<ImportError>) {
+    let shared = Shared { errors: Some(Vec::new()), ..Shared::default() };
+    match import_with(exported, shared) {
+        Ok((imported, errors)) => (Some(imported), errors),
+        Err(error) => (None, vec![error]),
+    }
+}
+
+fn import_with(exported: &ExportedProgram, mut shared: Shared) -> Result<(Imported, Vec<ImportError>), ImportError> {
     let source = exported.graph();
-    let mut shared = Shared::default();
     shared.facts.add_ranges(exported.range_constraints(), &mut shared.expressions)?;
     let mut builder = Builder::new(&mut shared);
     let mut inputs = Inputs::default();
@@ -65,7 +78,7 @@ pub fn import(exported: &ExportedProgram) -> Result<Imported, ImportError> {
     graph.outputs = arguments;
     graph.remove_dead(has_effect);
 
-    let Shared { expressions, mut facts, locations } = shared;
+    let Shared { expressions, mut facts, locations, errors } = shared;
     facts.declare_sizes(&expressions);
     let program = Program {
         name: match exported.archive_name.as_str() {
@@ -85,7 +98,22 @@ pub fn import(exported: &ExportedProgram) -> Result<Imported, ImportError> {
         constraints: facts.constraints,
         locations,
     };
-    Ok(Imported { program, warnings: facts.warnings })
+    Ok((Imported { program, warnings: facts.warnings }, errors.unwrap_or_default()))
+}
+
+/// The user's source line and module of a node of the archive; fields that it does not tell are empty.
+pub fn location_of(node: &schema::Node) -> pt2c_ir::Location {
+    location::of_node(node)
+}
+
+/// The type of a value by the graph's own table, for those who write graphs.
+pub(crate) fn fact_of(graph: &schema::Graph, name: &str) -> Result<Fact, ImportErrorKind> {
+    facts::typed(name, graph, &mut symbols::Expressions::default()).map(|typed| typed.fact)
+}
+
+/// An expression of the archive.
+pub(crate) fn dim_of(text: &str) -> Result<Dim, ImportErrorKind> {
+    symbols::Expressions::default().dim(text)
 }
 
 /// Calls that are kept although nothing uses their results.

@@ -39,7 +39,7 @@ pub enum SchemaError {
     },
     /// A schema that this reader does not know.
     #[error(
-        "{document}: schema version {found} is not supported; this reader knows 8.x, written by PyTorch 2.7 and later"
+        "{document}: schema version {found} is not supported; this reader knows 1 to 8, written by PyTorch 2.1 and later"
     )]
     Version {
         /// The archive entry.
@@ -70,6 +70,16 @@ pub fn from_json<T: DeserializeOwned>(document: &str, bytes: &[u8]) -> Result<T,
     )?;
     reader.end().map_err(|error| located(document, ".", &error))?;
     Ok(value)
+}
+
+/// [`from_json`] of a document that is parsed already.
+///
+/// # Errors
+/// [`SchemaError::Value`].
+pub fn from_value<T: DeserializeOwned>(document: &str, value: serde_json::Value) -> Result<T, SchemaError> {
+    serde_path_to_error::deserialize(value).map_err(|error: serde_path_to_error::Error<serde_json::Error>| {
+        SchemaError::value(document, error.path().to_string(), error.inner().to_string())
+    })
 }
 
 fn located(document: &str, path: &str, error: &serde_json::Error) -> SchemaError {
