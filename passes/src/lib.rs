@@ -9,4 +9,5 @@ pub mod layout;
 pub mod normalize;
 pub mod pipeline;
 pub mod rewrite;
+pub mod rules;
 pub mod split_complex;

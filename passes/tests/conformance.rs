@@ -11,6 +11,7 @@ use pt2c_ir::{Arg, NodeKind};
 use pt2c_ops::interpret::{Input, InterpretError, run};
 use pt2c_ops::{OpError, Tensor, ops};
 use pt2c_passes::decompose::{decompose_program, decomposition_of, is_primitive};
+use pt2c_passes::rules::{Table, run_decompositions};
 use samples::Sample;
 use std::collections::BTreeMap;
 
@@ -88,6 +89,48 @@ fn decompositions_agree_with_pytorch() {
     assert!(count > 1000, "the samples were not found");
     assert!(failures.is_empty(), "{} operators failed\n{}", failures.len(), report.join("\n"));
     assert!(refusals * 20 < count, "{refusals} of {count} samples are refused");
+}
+
+/// The default rules give PyTorch's recorded values too, and never a type that is not the operator's.
+#[test]
+fn core_aten_rules_agree_with_pytorch() {
+    let table = Table::default_decompositions().expect("reads");
+    let mut failures = Vec::new();
+    let mut replaced: BTreeMap<String, usize> = BTreeMap::new();
+    for family in samples::families() {
+        for mut s in samples::samples(&family).0 {
+            // Each step rounds.
+            s.steps = 4.0;
+            if !table.rules().iter().any(|rule| rule.op == s.op.name) {
+                continue;
+            }
+            let Ok((program, inputs, _)) = program(&[&s]) else { continue };
+            let inputs: Vec<Input> = inputs.into_iter().map(Input::Tensor).collect();
+            let (after, applied) = match run_decompositions(&program, &table) {
+                Ok(done) => done,
+                Err(error) => {
+                    failures.push(format!("{} {}: {}", s.at, s.describe(), error.message));
+                    continue;
+                }
+            };
+            if applied.is_empty() {
+                continue;
+            }
+            *replaced.entry(s.op.name.clone()).or_default() += 1;
+            match run(&after, &inputs, &Default::default()) {
+                Err(InterpretError::Node { error: OpError::Unsupported(_), .. }) => {}
+                Err(error) => failures.push(format!("{} {}: {error}", s.at, s.describe())),
+                Ok(outcome) => {
+                    let outputs = outcome.outputs.into_iter();
+                    let got: Vec<Tensor> = outputs.filter_map(|a| a.as_tensor().cloned()).collect();
+                    failures.extend(s.differs(&got).map(|why| format!("{} {}: {why}", s.at, s.describe())));
+                }
+            }
+        }
+    }
+    println!("{replaced:?}");
+    assert!(replaced.len() > 20, "{replaced:?}");
+    assert!(failures.is_empty(), "{} samples failed\n{}", failures.len(), failures.join("\n"));
 }
 
 /// Nothing is declared without a way to compile it.

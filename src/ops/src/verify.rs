@@ -78,32 +78,39 @@ pub fn check(program: &Program, stage: Stage, phase: &str) -> Result<(), Diagnos
     as_error(verify(program, stage), phase)
 }
 
-/// Refuses calls that mean something to PyTorch and cannot be compiled: of operators that are not in the table, or in
-/// ways that inference says it does not support. All of them are listed.
-///
-/// # Errors
-/// If there are such calls.
-pub fn refuse_unsupported(program: &Program) -> Result<(), Diagnostic> {
-    let mut found: Vec<(&Node, String)> = Vec::new();
+/// Calls that mean something to PyTorch and cannot be compiled: of operators that are not in the table, or in ways that
+/// inference says it does not support. One finding a call.
+pub fn unsupported(program: &Program) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
     for (_, node) in program.graph.nodes() {
         let NodeKind::Call { op, args } = &node.kind else { continue };
+        let mut report = |message: String| {
+            let subject = format!("node `{}`", node.name);
+            found.push(Diagnostic::error(message).about(subject).at(program.locations.get(node.location)));
+        };
         let Some(op) = lookup(op) else {
-            found.push((node, format!("the operator `{op}` is not supported")));
+            report(format!("the operator `{op}` is not supported"));
             continue;
         };
         let facts = args.iter().map(|a| a.try_map(|v| program.graph.fact(*v).cloned().ok_or(()))).collect();
         let Ok(facts): Result<Vec<Arg<Fact>>, ()> = facts else { continue };
         if let Err(OpError::Unsupported(why)) = (op.def.infer)(&Call { op, args: &facts, scope: &program.scope }) {
-            found.push((node, format!("`{}`: {why}", op.name)));
+            report(format!("`{}`: {why}", op.name));
         }
     }
-    let Some((first, message)) = found.first() else { return Ok(()) };
-    let mut refusal = Diagnostic::error(message.clone())
-        .about(format!("node `{}`", first.name))
-        .at(program.locations.get(first.location));
-    for (node, message) in found.iter().skip(1) {
-        let place = program.locations.get(node.location).map_or(String::new(), |l| format!(" ({}:{})", l.file, l.line));
-        refusal = refusal.note(format!("node `{}`: {message}{place}", node.name));
+    found
+}
+
+/// Refuses a program with [`unsupported`] calls. All of them are listed.
+///
+/// # Errors
+/// If there are such calls.
+pub fn refuse_unsupported(program: &Program) -> Result<(), Diagnostic> {
+    let mut found = unsupported(program).into_iter();
+    let Some(mut refusal) = found.next() else { return Ok(()) };
+    for other in found {
+        let place = other.location.map_or(String::new(), |l| format!(" ({}:{})", l.file, l.line));
+        refusal = refusal.note(format!("{}: {}{place}", other.subject.unwrap_or_default(), other.message));
     }
     Err(refusal)
 }
