@@ -5,7 +5,10 @@ WAV ?=
 PT2C := target/release/pt2c
 PYTHON ?= python3
 
-.PHONY: setup build demo test test-models conformance bless bench bench-peers fuzz clean
+# Programs to write and load again with PyTorch: make roundtrip PROGRAMS=folder
+PROGRAMS ?= tests/models
+
+.PHONY: setup build demo test test-models conformance roundtrip bless bench bench-peers fuzz clean
 
 setup:
 	@scripts/setup.sh
@@ -33,6 +36,12 @@ N ?= 8
 conformance: build
 	$(PYTHON) tests/conformance/run.py --pt2c $(PT2C) --cache $(CACHE) --max-samples-per-op-dtype $(N) \
 		--table docs/conformance.md
+
+# Writes every program of a folder and compares, in PyTorch, with the original: exact as it is, close when functional.
+# Needs Python with torch and safetensors.
+roundtrip: build
+	$(PYTHON) tests/export_roundtrip/roundtrip.py $(PROGRAMS) --convert "$(PT2C) convert"
+	$(PYTHON) tests/export_roundtrip/roundtrip.py $(PROGRAMS) --convert "$(PT2C) convert" --args=--functional --tolerance 1e-5
 
 # Rewrites the expected output of golden tests; review the difference before you commit it.
 bless: setup

@@ -1,5 +1,6 @@
 //! Compiling: archive → program → phases → kernels → objects. What the commands share.
 
+use crate::decompositions::{self, Decompositions};
 use crate::pipeline;
 use pt2c_ir::{Diagnostic, Program};
 use pt2c_kernel::KernelProgram;
@@ -30,6 +31,35 @@ pub fn open(path: &Path) -> Result<Imported, Diagnostic> {
     let exported = pt2c_pt2::ExportedProgram::open(path)
         .map_err(|e| Diagnostic::error(e.to_string()).about(path.display().to_string()))?;
     pt2c_pt2::import::import(&exported).map_err(Diagnostic::from)
+}
+
+/// What to make of an archive before it is compiled.
+#[derive(clap::Args, Debug, Default)]
+pub struct Source {
+    /// Take one call of a module as the program (`encoder`, `encoder@1`; see `pt2c inspect --modules`)
+    #[arg(long, value_name = "MODULE")]
+    entry: Option<String>,
+    #[command(flatten)]
+    decompositions: Decompositions,
+}
+
+impl Source {
+    /// Reads an archive, takes the wanted part of it, imports that, and applies the rules.
+    ///
+    /// # Errors
+    /// As [`open`]; a module that is not there or cannot stand alone; a rule that does not fit.
+    pub fn open(&self, path: &Path) -> Result<Imported, Diagnostic> {
+        let about = |message: String| Diagnostic::error(message).about(path.display().to_string());
+        let mut exported = pt2c_pt2::ExportedProgram::open(path).map_err(|e| about(e.to_string()))?;
+        if let Some(entry) = &self.entry {
+            exported = exported.submodule(entry).map_err(|e| about(e.to_string()))?;
+        }
+        let mut imported = pt2c_pt2::import::import(&exported).map_err(Diagnostic::from)?;
+        if let Some(table) = decompositions::table(&self.decompositions, false)? {
+            imported.program = decompositions::run(&imported.program, &table, &self.decompositions)?;
+        }
+        Ok(imported)
+    }
 }
 
 /// A compiled program, before anything is written.

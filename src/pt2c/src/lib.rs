@@ -2,10 +2,15 @@
 
 #![forbid(unsafe_code)]
 
+pub mod check;
 pub mod command;
 pub mod compile;
+pub mod decompositions;
 pub mod execute;
 pub mod leaves;
+pub mod page;
 pub mod pipeline;
 pub mod render;
 pub mod tensors;
+pub mod verify;
+pub mod view;

@@ -31,8 +31,16 @@ enum Command {
     Run(command::run::Flags),
     /// Show signature, dimensions, modules, operators and parameters of a program
     Inspect(command::inspect::Flags),
+    /// Tell everything that keeps a program from compiling, and what its library will insist on
+    Check(command::check::Flags),
+    /// Write a program of any PyTorch for the current one, as it is or made functional
+    Convert(command::convert::Flags),
     /// Run named passes over a program in text form
     Opt(command::opt::Flags),
+    /// Compare the compiled program with the reference interpreter and with recorded outputs, at several sizes
+    Verify(command::verify::Flags),
+    /// Find the first node on which compiled code and reference interpreter differ
+    Compare(command::compare::Flags),
     /// Time calls of the compiled program
     Bench(command::bench::Flags),
     /// Run many programs in one process (for the conformance runner)
@@ -45,7 +53,11 @@ fn main() -> ExitCode {
         Command::Compile(flags) => command::compile::run(&flags),
         Command::Run(flags) => command::run::run(&flags),
         Command::Inspect(flags) => command::inspect::run(&flags),
+        Command::Check(flags) => command::check::run(&flags),
+        Command::Convert(flags) => command::convert::run(&flags),
         Command::Opt(flags) => command::opt::run(&flags),
+        Command::Verify(flags) => command::verify::run(&flags),
+        Command::Compare(flags) => command::compare::run(&flags),
         Command::Bench(flags) => command::bench::run(&flags),
         Command::Batch(flags) => command::batch::run(&flags),
     };

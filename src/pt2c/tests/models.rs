@@ -9,46 +9,20 @@ use pt2c::compile::{self, Settings};
 use pt2c::execute::{self, Results};
 use pt2c::leaves;
 use pt2c::tensors::{self, Stored, Tensors};
+use pt2c::verify::distance;
 use pt2c_ir::Program;
 use pt2c_native::Target;
 use pt2c_native::program::Keep;
-use pt2c_ops::Tensor;
 use std::path::{Path, PathBuf};
 
 type Outcome = datatest_stable::Result<()>;
 
-/// Largest difference allowed, as a share of the largest magnitude of the expected tensor: some tens of f32 roundings
-/// along the depth of a network; three of the narrow types. The sums of a contraction are added in another order than
-/// PyTorch's, so element by element nothing tighter holds for small results.
-fn tolerance(stored: &Stored) -> f64 {
-    match stored.dtype {
-        pt2c_ir::DType::F32 => 2e-5,
-        pt2c_ir::DType::F64 => 1e-11,
-        pt2c_ir::DType::F16 => 4e-3,
-        pt2c_ir::DType::BF16 => 3e-2,
-        _ => 0.0,
-    }
-}
-
-fn host(stored: &Stored) -> Result<Tensor, String> {
-    Tensor::from_bytes(stored.dtype, &stored.shape, &stored.bytes).map_err(|e| e.to_string())
-}
-
 fn compare(what: &str, expected: &Tensors, found: &Tensors) -> Result<(), String> {
     for (name, want) in expected {
         let got = found.get(name).ok_or_else(|| format!("{what} {name} is missing"))?;
-        if want.shape != got.shape || want.dtype != got.dtype {
-            return Err(format!("{what} {name} is {}{:?}, not {}{:?}", got.dtype, got.shape, want.dtype, want.shape));
-        }
-        let (a, b) = (host(want)?, host(got)?);
-        let scale = (0..a.numel()).map(|i| a.f64(i).abs()).filter(|x| x.is_finite()).fold(0.0, f64::max);
-        let allowed = tolerance(want) * scale.max(1e-3);
-        for i in 0..a.numel() {
-            let (x, y) = (a.f64(i), b.f64(i));
-            let same = x == y || (x.is_nan() && y.is_nan()) || (x - y).abs() <= allowed;
-            if !same {
-                return Err(format!("{what} {name} at {i}: {y}, PyTorch gave {x} (allowed difference {allowed:.2e})"));
-            }
+        let far = distance(want, got).map_err(|why| format!("{what} {name}: {why}"))?;
+        if !far.within {
+            return Err(format!("{what} {name} differs from PyTorch by {:.2e} of {:.2e}", far.largest, far.scale));
         }
     }
     Ok(())

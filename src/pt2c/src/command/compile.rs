@@ -15,6 +15,8 @@ use std::time::Instant;
 pub struct Flags {
     /// The exported program (`torch.export.save`)
     model: PathBuf,
+    #[command(flatten)]
+    source: compile::Source,
     /// Folder for libNAME.a, NAME.h, NAME.pc and NAMEConfig.cmake; made if it is missing
     #[arg(short, long, default_value = "out")]
     output: PathBuf,
@@ -114,7 +116,7 @@ pub fn run(flags: &Flags) -> Outcome {
     settings.rewrite.stop_after = flags.stop_after_rewrite;
     settings.lower.winograd = !flags.direct_convolutions;
     let begun = Instant::now();
-    let imported = compile::open(&flags.model)?;
+    let imported = flags.source.open(&flags.model)?;
     show_warnings(&imported.warnings);
     let mut dumps = Dumps { flags, started: Instant::now(), timings: Vec::new() };
     dumps.after("import", &|| pt2c_ir::text::print(&imported.program))?;

@@ -1,10 +1,10 @@
 //! `pt2c inspect`: what a program is, without running it.
 
 use super::{Outcome, show_warnings};
-use crate::compile;
+use crate::{compile, page, view};
 use clap::{Args, ValueEnum};
 use indexmap::IndexMap;
-use pt2c_ir::{Arg, InputKind, OutputKind, Program, TensorRole};
+use pt2c_ir::{Arg, Diagnostic, InputKind, OutputKind, Program, TensorRole};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -16,30 +16,113 @@ pub struct Flags {
     /// How to print it
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
+    /// The same as --format html
+    #[arg(long, conflicts_with_all = ["format", "dot", "json"])]
+    html: bool,
+    /// The same as --format dot
+    #[arg(long, conflicts_with_all = ["format", "json"])]
+    dot: bool,
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+    /// Show the module hierarchy: classes, calls, what goes in and out of each, and which can be an --entry
+    #[arg(long, conflicts_with_all = ["format", "html", "dot", "json"])]
+    modules: bool,
+    /// Write to a file instead
+    #[arg(short, long)]
+    output: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum Format {
     /// For people
     Text,
-    /// For programs
+    /// For programs: everything, every node included
     Json,
+    /// One page for a browser: the graph by modules, searchable, after every phase
+    Html,
+    /// For Graphviz
+    Dot,
     /// The program as text IR, as `pt2c opt` reads it
     Ir,
 }
 
 /// Runs the command.
 pub fn run(flags: &Flags) -> Outcome {
+    if flags.modules {
+        let exported = pt2c_pt2::ExportedProgram::open(&flags.model).map_err(Diagnostic::from)?;
+        print!("{}", modules(&exported)?);
+        return Ok(());
+    }
     let imported = compile::open(&flags.model)?;
-    match flags.format {
+    let program = &imported.program;
+    let format = match (flags.html, flags.dot, flags.json) {
+        (true, _, _) => Format::Html,
+        (_, true, _) => Format::Dot,
+        (_, _, true) => Format::Json,
+        _ => flags.format,
+    };
+    let shown = match format {
         Format::Text => {
             show_warnings(&imported.warnings);
-            print!("{}", text(&describe(&imported.program)));
+            text(&describe(program))
         }
-        Format::Json => println!("{:#}", describe(&imported.program)),
-        Format::Ir => print!("{}", pt2c_ir::text::print(&imported.program)),
+        Format::Json => {
+            let mut about = describe(program);
+            about["graph"] = view::program(program);
+            format!("{about:#}\n")
+        }
+        Format::Html => page::inspect(program, &describe(program))?,
+        Format::Dot => view::dot(program),
+        Format::Ir => pt2c_ir::text::print(program),
+    };
+    match &flags.output {
+        Some(path) => std::fs::write(path, shown)
+            .map_err(|error| Diagnostic::error(format!("cannot write {}: {error}", path.display()))),
+        None => {
+            print!("{shown}");
+            Ok(())
+        }
     }
-    Ok(())
+}
+
+/// The module hierarchy and its calls.
+fn modules(exported: &pt2c_pt2::ExportedProgram) -> Result<String, Diagnostic> {
+    let restored = exported.unflatten().map_err(|error| Diagnostic::error(error.to_string()))?;
+    let mut out = String::from("modules\n");
+    for module in restored.modules() {
+        let depth = if module.path.is_empty() { 0 } else { module.path.matches('.').count() + 1 };
+        let name = if module.path.is_empty() { "(root)" } else { &module.path };
+        let calls = match module.calls {
+            1 => String::new(),
+            0 => "  not called".to_string(),
+            n => format!("  called {n} times"),
+        };
+        out.push_str(&format!("  {}{name}  {}{calls}\n", "  ".repeat(depth), module.class));
+        for (what, names) in [("parameters", &module.parameters), ("buffers", &module.buffers)] {
+            if !names.is_empty() {
+                out.push_str(&format!("  {}    {what}: {}\n", "  ".repeat(depth), names.join(", ")));
+            }
+        }
+    }
+    out.push_str("\ncalls\n");
+    let list = |arguments: &[pt2c_pt2::schema::Argument]| {
+        let names = arguments.iter().map(|argument| argument.names().first().map_or("None", |name| name).to_string());
+        names.collect::<Vec<_>>().join(", ")
+    };
+    for call in restored.calls() {
+        let depth = std::iter::successors(call.parent, |&at| restored.calls().nth(at).and_then(|c| c.parent)).count();
+        out.push_str(&format!(
+            "  {}{}({}) -> {}  [{} nodes{}]\n",
+            "  ".repeat(depth),
+            call.name(),
+            list(&call.inputs),
+            list(&call.outputs),
+            call.nodes.len(),
+            if call.preserved { ", signature kept" } else { "" }
+        ));
+    }
+    Ok(out)
 }
 
 /// Everything the command says, as JSON; the text is made from it.

@@ -2,10 +2,14 @@
 
 pub mod batch;
 pub mod bench;
+pub mod check;
+pub mod compare;
 pub mod compile;
+pub mod convert;
 pub mod inspect;
 pub mod opt;
 pub mod run;
+pub mod verify;
 
 use crate::compile::Settings;
 use pt2c_ir::Diagnostic;

@@ -13,6 +13,8 @@ use std::path::PathBuf;
 pub struct Flags {
     /// The exported program
     model: PathBuf,
+    #[command(flatten)]
+    source: compile::Source,
     /// Inputs: FILE.safetensors (tensors named by argument or by leaf position: 0000, 0001 …), FILE.npy, or NAME=FILE.npy
     /// (repeatable)
     #[arg(long, value_name = "FILE")]
@@ -42,7 +44,7 @@ pub struct Flags {
 
 /// Runs the command.
 pub fn run(flags: &Flags) -> Outcome {
-    let imported = compile::open(&flags.model)?;
+    let imported = flags.source.open(&flags.model)?;
     show_warnings(&imported.warnings);
     let program = imported.program;
     let mut given = Tensors::new();
