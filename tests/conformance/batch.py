@@ -121,7 +121,12 @@ TIES = ("argsort.default", "sort.default", "topk.default", "kthvalue.default", "
 
 def same_elements(got, want, source) -> bool:
     """Whether two index tensors choose equal elements along some dimension."""
-    if not torch.is_tensor(source) or source.dim() != got.dim() or got.dtype != torch.int64 or source.dim() == 0:
+    if not torch.is_tensor(source) or got.dtype != torch.int64 or source.dim() == 0:
+        return False
+    if source.dim() == got.dim() + 1:
+        # The dimension was removed.
+        return any(same_elements(got.unsqueeze(d), want.unsqueeze(d), source) for d in range(source.dim()))
+    if source.dim() != got.dim():
         return False
     for dim in range(source.dim()):
         fits = all(a <= b for d, (a, b) in enumerate(zip(got.shape, source.shape)) if d != dim)

@@ -191,7 +191,11 @@ def first_line(error) -> str:
     return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]
 
 
-def record(module, inputs, outputs, pointwise, extra) -> tuple[dict, dict]:
+# Their results have no values.
+UNINITIALISED = ("aten.empty", "aten.new_empty")
+
+
+def record(module, inputs, outputs, pointwise, extra, uninitialised=False) -> tuple[dict, dict]:
     """The tensors and the description of one call."""
     tensors = {f"in.{i:04}": stored(t) for i, t in enumerate(inputs)}
     tensors |= {f"out.{i:04}": stored(t) for i, t in enumerate(outputs)}
@@ -204,7 +208,7 @@ def record(module, inputs, outputs, pointwise, extra) -> tuple[dict, dict]:
     about = {
         "outputs": [DTYPE_NAMES.get(t.dtype, str(t.dtype)) for t in outputs],
         "tolerances": tolerances(outputs, wide, pointwise),
-        "random": is_random(module, inputs, outputs),
+        "random": uninitialised or is_random(module, inputs, outputs),
     }
     return tensors, about | extra
 
@@ -224,14 +228,15 @@ def export(module, inputs, stem: Path, dynamic: bool) -> dict:
     torch.export.save(program, stem.with_name(stem.name + ".pt2"))
     pointwise = is_pointwise(program)
     targets = sorted({str(n.target) for n in program.graph.nodes if n.op == "call_function"})
-    tensors, about = record(module, inputs, outputs, pointwise, {"targets": targets})
+    uninitialised = any(t.startswith(UNINITIALISED) for t in targets)
+    tensors, about = record(module, inputs, outputs, pointwise, {"targets": targets}, uninitialised)
     save_file(tensors, stem.with_name(stem.name + ".safetensors"))
     if dynamic:
-        about["sizes"] = other_sizes(module, program, inputs, pointwise, stem)
+        about["sizes"] = other_sizes(module, program, inputs, pointwise, stem, uninitialised)
     return about
 
 
-def other_sizes(module, program, inputs, pointwise, stem: Path) -> list[dict]:
+def other_sizes(module, program, inputs, pointwise, stem: Path, uninitialised: bool) -> list[dict]:
     """Records the call at other sizes; what is known about each."""
     found = []
     placeholders = {n.name: n.meta["val"] for n in program.graph.nodes if n.op == "placeholder"}
@@ -264,7 +269,8 @@ def other_sizes(module, program, inputs, pointwise, stem: Path) -> list[dict]:
             outputs = evaluate(module, resized)
         except Exception:  # outside what was exported
             continue
-        tensors, about = record(module, resized, outputs, pointwise, {"sizes": {str(k): v for k, v in chosen.items()}})
+        extra = {"sizes": {str(k): v for k, v in chosen.items()}}
+        tensors, about = record(module, resized, outputs, pointwise, extra, uninitialised)
         save_file(tensors, stem.with_name(f"{stem.name}.{len(found) + 1}.safetensors"))
         found.append(about)
     return found

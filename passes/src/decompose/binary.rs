@@ -272,19 +272,16 @@ fn logaddexp(
     b.where_(exact, x, sum)
 }
 
-/// `log(e^x + e^y)` of complex numbers, shifted by the larger real part.
+/// `log(e^x + e^y)` of complex numbers: what has the larger real part, plus `log(1 + e^(other - it))`. The imaginary part
+/// is not brought into (-π, π], as in PyTorch.
 fn logaddexp_complex(b: &mut Builder<'_>, x: Val, y: Val) -> Result<Val, OpError> {
-    let dtype = b.dtype(x);
     let (p, q) = (b.real(x)?, b.real(y)?);
-    let top = b.max(p, q)?;
-    let (infinite, zero) = (b.is_inf(top)?, b.constant(0.0, dtype.to_real())?);
-    let shift = b.where_(infinite, zero, top)?;
-    let shift = b.cast(shift, dtype)?;
-    let (x, y) = (b.sub(x, shift)?, b.sub(y, shift)?);
-    let (x, y) = (b.exp(x)?, b.exp(y)?);
-    let sum = b.add(x, y)?;
-    let log = b.log(sum)?;
-    b.add(log, shift)
+    let first = b.ge(p, q)?;
+    let (large, small) = (b.where_(first, x, y)?, b.where_(first, y, x)?);
+    let difference = b.sub(small, large)?;
+    let ratio = b.exp(difference)?;
+    let log = b.log1p(ratio)?;
+    b.add(large, log)
 }
 
 /// `x·log(y)`, 0 where x is 0 and y a number.
