@@ -249,7 +249,7 @@ def other_sizes(module, program, inputs, pointwise, stem: Path, uninitialised: b
     if not roots:
         return found
     generator = torch.Generator().manual_seed(3)
-    for choose in (lambda n: 1, lambda n: n + 1, lambda n: 2 * n + 1, lambda n: 7, lambda n: 0):
+    for choose in (lambda n: 1, lambda n: n + 1, lambda n: 2 * n + 1, lambda n: 7):
         chosen = {symbol: choose(value) for symbol, value in roots.items()}
         resized = []
         for fact, t in zip(facts, inputs):
