@@ -232,13 +232,14 @@ def export(module, inputs, stem: Path, dynamic: bool) -> dict:
     tensors, about = record(module, inputs, outputs, pointwise, {"targets": targets}, uninitialised)
     save_file(tensors, stem.with_name(stem.name + ".safetensors"))
     if dynamic:
-        about["sizes"] = other_sizes(module, program, inputs, pointwise, stem, uninitialised)
+        about["sizes"] = other_sizes(module, program, inputs, pointwise, stem, targets)
     return about
 
 
-def other_sizes(module, program, inputs, pointwise, stem: Path, uninitialised: bool) -> list[dict]:
+def other_sizes(module, program, inputs, pointwise, stem: Path, targets: list[str]) -> list[dict]:
     """Records the call at other sizes; what is known about each."""
     found = []
+    uninitialised = any(t.startswith(UNINITIALISED) for t in targets)
     placeholders = {n.name: n.meta["val"] for n in program.graph.nodes if n.op == "placeholder"}
     facts = [placeholders[i.arg.name] for i in program.graph_signature.input_specs]
     roots = {}
@@ -264,12 +265,11 @@ def other_sizes(module, program, inputs, pointwise, stem: Path, uninitialised: b
         if resized is None or sum(t.numel() for t in resized) > MAX_ELEMENTS:
             continue
         try:
-            with torch.no_grad():
-                program.module()(*copies(resized))
-            outputs = evaluate(module, resized)
+            # What the exported program computes: a dimension that was larger than 1 is not squeezed.
+            outputs = evaluate(program.module(), resized)
         except Exception:  # outside what was exported
             continue
-        extra = {"sizes": {str(k): v for k, v in chosen.items()}}
+        extra = {"sizes": {str(k): v for k, v in chosen.items()}, "targets": targets}
         tensors, about = record(module, resized, outputs, pointwise, extra, uninitialised)
         save_file(tensors, stem.with_name(f"{stem.name}.{len(found) + 1}.safetensors"))
         found.append(about)

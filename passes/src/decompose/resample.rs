@@ -1,4 +1,5 @@
-//! Resizing: along each spatial dimension in turn, elements taken and weighted. Positions are computed in f32.
+//! Resizing: along each spatial dimension in turn, elements taken and weighted. Positions are computed in f32, weights of
+//! f64 images in f64.
 
 use super::common::wide;
 use super::linear::matmul;
@@ -39,6 +40,11 @@ pub const TABLE: &[(&str, Decomposition)] = &[
 const INT: DType = DType::I64;
 const REAL: DType = DType::F32;
 
+/// The dtype of positions and weights for a value.
+fn real_of(b: &Builder<'_>, x: Val) -> DType {
+    if b.dtype(x) == DType::F64 { DType::F64 } else { REAL }
+}
+
 fn resize(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Result<Vec<Val>, OpError> {
     let input = *c.tensor(if c.op.schema.position("input").is_some() { "input" } else { "self" })?;
     let resize = Resize::new(c, &b.shape(input))?;
@@ -64,39 +70,42 @@ fn along(b: &mut Builder<'_>, x: Val, dim: usize, axis: &Axis, resize: &Resize) 
 }
 
 /// The number by which output positions are scaled.
-fn ratio(b: &mut Builder<'_>, axis: &Axis, resize: &Resize) -> Result<Val, OpError> {
-    if let Some(known) = resize.ratio(axis) {
-        return b.constant(f64::from(known), REAL);
+fn ratio(b: &mut Builder<'_>, axis: &Axis, resize: &Resize, real: DType) -> Result<Val, OpError> {
+    if let (Some(known), REAL) = (resize.ratio(axis), real) {
+        return b.constant(f64::from(known), real);
     }
     if let (Some(f), false) = (axis.factor, resize.align_corners) {
-        return b.constant(f64::from((1.0 / f) as f32), REAL);
+        let inverse = 1.0 / f;
+        return b.constant(if real == REAL { f64::from(inverse as f32) } else { inverse }, real);
     }
     let less = Dim::int(i64::from(resize.align_corners));
-    let size = b.constant_dim(&(&axis.size - &less), REAL)?;
-    let out = b.constant_dim(&(&axis.out - &less), REAL)?;
+    let size = b.constant_dim(&(&axis.size - &less), real)?;
+    let out = b.constant_dim(&(&axis.out - &less), real)?;
     if !resize.align_corners {
         return b.div(size, out);
     }
     // One output element lies at the first input element.
-    let one = b.constant(1.0, REAL)?;
-    let out = b.max(out, one)?;
-    b.div(size, out)
+    let (zero, one) = (b.constant(0.0, real)?, b.constant(1.0, real)?);
+    let single = b.lt(out, one)?;
+    let safe = b.max(out, one)?;
+    let ratio = b.div(size, safe)?;
+    b.where_(single, zero, ratio)
 }
 
 /// `(i + offset) · ratio` for every output position.
-fn scaled(b: &mut Builder<'_>, axis: &Axis, resize: &Resize, offset: f64) -> Result<Val, OpError> {
-    let ratio = ratio(b, axis, resize)?;
-    let i = b.iota(&axis.out, REAL)?;
+fn scaled(b: &mut Builder<'_>, axis: &Axis, resize: &Resize, offset: f64, real: DType) -> Result<Val, OpError> {
+    let ratio = ratio(b, axis, resize, real)?;
+    let i = b.iota(&axis.out, real)?;
     let i = if offset == 0.0 { i } else { super::common::plus(b, i, offset)? };
     b.mul(i, ratio)
 }
 
 /// The centre of every output position in the input.
-fn centres(b: &mut Builder<'_>, axis: &Axis, resize: &Resize) -> Result<Val, OpError> {
+fn centres(b: &mut Builder<'_>, axis: &Axis, resize: &Resize, real: DType) -> Result<Val, OpError> {
     if resize.align_corners {
-        return scaled(b, axis, resize, 0.0);
+        return scaled(b, axis, resize, 0.0, real);
     }
-    let at = scaled(b, axis, resize, 0.5)?;
+    let at = scaled(b, axis, resize, 0.5, real)?;
     super::common::plus(b, at, -0.5)
 }
 
@@ -127,7 +136,7 @@ fn nearest(b: &mut Builder<'_>, x: Val, dim: usize, axis: &Axis, resize: &Resize
         }
     }
     let offset = if resize.method == Method::NearestExact { 0.5 } else { 0.0 };
-    let at = scaled(b, axis, resize, offset)?;
+    let at = scaled(b, axis, resize, offset, REAL)?;
     let at = b.floor(at)?;
     let at = clamped(b, at, axis)?;
     b.take(x, at, dim)
@@ -143,17 +152,18 @@ fn weights(b: &mut Builder<'_>, w: Val, x: Val, dim: usize) -> Result<Val, OpErr
 }
 
 fn linear(b: &mut Builder<'_>, x: Val, dim: usize, axis: &Axis, resize: &Resize) -> Result<Val, OpError> {
+    let real = real_of(b, x);
     if axis.size == axis.out && (resize.align_corners || axis.factor.is_none_or(|f| f == 1.0)) {
         return Ok(x);
     }
-    let at = centres(b, axis, resize)?;
-    let (zero, one) = (b.constant(0.0, REAL)?, b.constant(1.0, REAL)?);
+    let at = centres(b, axis, resize, real)?;
+    let (zero, one) = (b.constant(0.0, real)?, b.constant(1.0, real)?);
     let at = b.max(at, zero)?;
     let floor = b.floor(at)?;
     let low = clamped(b, floor, axis)?;
     let next = super::common::plus(b, floor, 1.0)?;
     let high = clamped(b, next, axis)?;
-    let start = b.cast(low, REAL)?;
+    let start = b.cast(low, real)?;
     let weight = b.sub(at, start)?;
     let weight = b.min(weight, one)?;
     let rest = b.sub(one, weight)?;
@@ -197,7 +207,8 @@ pub(super) fn cubic_weights(b: &mut Builder<'_>, t: Val) -> Result<[Val; 4], OpE
 }
 
 fn cubic(b: &mut Builder<'_>, x: Val, dim: usize, axis: &Axis, resize: &Resize) -> Result<Val, OpError> {
-    let at = centres(b, axis, resize)?;
+    let real = real_of(b, x);
+    let at = centres(b, axis, resize, real)?;
     let floor = b.floor(at)?;
     let t = b.sub(at, floor)?;
     let mut total = None;
@@ -217,14 +228,15 @@ fn cubic(b: &mut Builder<'_>, x: Val, dim: usize, axis: &Axis, resize: &Resize) 
 
 /// A product with the matrix of filter weights: the filter is as wide as the scale, so positions have many taps.
 fn antialias(b: &mut Builder<'_>, x: Val, dim: usize, axis: &Axis, resize: &Resize) -> Result<Val, OpError> {
+    let real = real_of(b, x);
     use super::common::{plus, times};
     let is_cubic = resize.method == Method::CubicAntialias;
     let radius = if is_cubic { 2.0 } else { 1.0 };
-    let ratio_value = ratio(b, axis, resize)?;
-    let (zero, one) = (b.constant(0.0, REAL)?, b.constant(1.0, REAL)?);
+    let ratio_value = ratio(b, axis, resize, real)?;
+    let (zero, one) = (b.constant(0.0, real)?, b.constant(1.0, real)?);
     let stretch = b.max(ratio_value, one)?;
     let support = times(b, stretch, radius)?;
-    let i = b.iota(&axis.out, REAL)?;
+    let i = b.iota(&axis.out, real)?;
     let i = plus(b, i, 0.5)?;
     let centre = b.mul(i, ratio_value)?;
     let low = b.sub(centre, support)?;
@@ -235,7 +247,7 @@ fn antialias(b: &mut Builder<'_>, x: Val, dim: usize, axis: &Axis, resize: &Resi
     let high = plus(b, high, 0.5)?;
     let high = b.trunc(high)?;
     // Rows are input positions, columns output positions.
-    let p = b.iota(&axis.size, REAL)?;
+    let p = b.iota(&axis.size, real)?;
     let p = b.unsqueeze(p, 1)?;
     let (after, before) = (b.ge(p, low)?, b.lt(p, high)?);
     let inside = b.and(after, before)?;
@@ -245,7 +257,7 @@ fn antialias(b: &mut Builder<'_>, x: Val, dim: usize, axis: &Axis, resize: &Resi
     let away = b.abs(away)?;
     let weight = if is_cubic {
         let (near, far) = (cubic_piece(b, away, -0.5, true)?, cubic_piece(b, away, -0.5, false)?);
-        let two = b.constant(2.0, REAL)?;
+        let two = b.constant(2.0, real)?;
         let (in_near, in_far) = (b.lt(away, one)?, b.lt(away, two)?);
         let far = b.where_(in_far, far, zero)?;
         b.where_(in_near, near, far)?
