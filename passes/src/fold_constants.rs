@@ -24,7 +24,11 @@ pub fn fold_constants(program: &Program) -> Result<Program, Diagnostic> {
         let node = program.graph.node(id);
         let NodeKind::Call { op, args } = &node.kind else { continue };
         let Some(op) = lookup(op) else { continue };
-        if op.def.tags.has(Tags::RANDOM) || op.def.tags.has(Tags::EFFECT) || node.op() == Some("prim.region") {
+        if op.def.tags.has(Tags::RANDOM)
+            || op.def.tags.has(Tags::EFFECT)
+            || op.def.tags.has(Tags::CONTROL)
+            || node.op() == Some("prim.region")
+        {
             continue;
         }
         let symbolic = node.outputs.iter().any(|f| f.static_shape().is_none())

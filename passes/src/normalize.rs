@@ -4,7 +4,7 @@
 //! argument in its simplest form under what is known of the symbols.
 
 use pt2c_ir::{Arg, Diagnostic, NodeId, NodeKind, Program, ValueId};
-use pt2c_ops::{Tags, lookup};
+use pt2c_ops::{Tags, has_effect, lookup};
 
 /// Normalises a program.
 pub fn normalize(program: &Program) -> Result<Program, Diagnostic> {
@@ -28,7 +28,7 @@ pub fn normalize(program: &Program) -> Result<Program, Diagnostic> {
 
 /// Removes nodes that no output depends on, except effects.
 pub fn remove_dead(program: &mut Program) {
-    program.graph.remove_dead(|node| node.op().and_then(lookup).is_some_and(|op| op.def.tags.has(Tags::EFFECT)));
+    program.graph.remove_dead(has_effect);
 }
 
 fn simplify_sizes(program: &mut Program) -> Result<(), Diagnostic> {

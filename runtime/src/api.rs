@@ -9,6 +9,7 @@ use pt2c_abi::{Model, Options, Status, TaskFn};
 
 use crate::context::{Call, Context};
 use crate::pool::Pool;
+use crate::sort;
 
 unsafe extern "C" {
     /// The descriptor that the compiler wrote.
@@ -165,6 +166,28 @@ pub unsafe extern "C" fn pt2c_rt_parallel_for(
     }
 }
 
+/// For the compiled program: gives a computed symbol its value. Returns 0, or 1 if the call must end.
+///
+/// # Safety
+/// `call` is what the entry function received, and this is the thread that called it, outside of tasks.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pt2c_rt_bind(call: *mut c_void, symbol: i64, value: i64) -> i32 {
+    // SAFETY: by the caller's promise; `run` left the pointer, and does not look at the context meanwhile.
+    unsafe {
+        let context = (*call.cast::<Call>()).context;
+        let Some(context) = context.as_mut() else {
+            return 1;
+        };
+        match context.bind_late(symbol as u32, value) {
+            Ok(()) => 0,
+            Err(status) => {
+                context.refused = status;
+                1
+            }
+        }
+    }
+}
+
 /// For the compiled program: reports that a check on the data failed; the first report counts. May be called from
 /// tasks.
 ///
@@ -177,4 +200,22 @@ pub unsafe extern "C" fn pt2c_rt_fail(call: *mut c_void, message: i64, value: i6
     if call.failure.compare_exchange(-1, message.max(0), Relaxed, Relaxed).is_ok() {
         call.failure_value.store(value, Relaxed);
     }
+}
+
+/// For the compiled program: sorts the lines of the areas `begin..end`.
+///
+/// # Safety
+/// As [`sort::sort`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pt2c_rt_sort(
+    x: *mut c_void,
+    values: *mut c_void,
+    indices: *mut c_void,
+    scratch: *mut c_void,
+    shape: *const sort::Shape,
+    begin: i64,
+    end: i64,
+) {
+    // SAFETY: by the caller's promise.
+    unsafe { sort::sort([x, values, indices, scratch], &*shape, begin, end) };
 }

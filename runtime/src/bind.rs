@@ -5,16 +5,15 @@
 use core::ffi::c_void;
 
 use pt2c_abi::{
-    Binding, BufferKind, DType, LEAF_STAGED, Leaf, LeafKind, NO_DIM, Op, Program, Size, Status, SymbolSource,
+    Binding, BufferKind, Constraint, DType, LEAF_LATE, Leaf, LeafKind, NO_DIM, NOT_LATE, Op, Program, Size, Status,
+    SymbolSource,
 };
 
+use crate::call::UNKNOWN;
 use crate::context::Context;
 use crate::memory::{Array, Block};
 use crate::message::Message;
 use crate::view::{View, is_number};
-
-/// Size of an output dimension that only the run will tell.
-pub const UNKNOWN: i64 = -1;
 
 /// The sizes of the last call and what followed from them.
 pub struct Shapes {
@@ -27,7 +26,7 @@ pub struct Shapes {
     pub output_words: Array<i64>,
     /// Elements of each input.
     pub input_elements: Array<u64>,
-    /// Elements of each output; of a staged one the greatest possible number.
+    /// Elements of each output; of a late one the greatest possible number, `u64::MAX` if none is known.
     pub output_elements: Array<u64>,
 }
 
@@ -87,7 +86,7 @@ impl Context {
         self.check_constraints(words)?;
         self.size_outputs()?;
         self.fit_arena()?;
-        self.place_buffers()?;
+        self.place_buffers(NOT_LATE)?;
         self.shapes.last.copy_from_slice(words);
         self.shapes.valid = true;
         Ok(())
@@ -262,7 +261,7 @@ impl Context {
 
     fn check_constraints(&mut self, words: &[i64]) -> Result<(), Status> {
         let view = self.view;
-        for constraint in view.constraints() {
+        for constraint in view.constraints().iter().filter(|constraint| constraint.late == NOT_LATE) {
             if matches!(view.evaluate(constraint.program, &self.shapes.symbols), Some(value) if value != 0) {
                 continue;
             }
@@ -309,10 +308,9 @@ impl Context {
                     _ => return Err(self.output_too_large(leaf)),
                 }
             }
-            let count = if leaf.flags & LEAF_STAGED != 0 {
-                let size = view.buffers().get(leaf.staged as usize).map(|buffer| buffer.size).unwrap_or_default();
-                let bytes = view.evaluate(size, &self.shapes.symbols).unwrap_or(0).max(0) as u64;
-                Some(bytes / DType::from_code(leaf.dtype).map_or(1, DType::size))
+            let count = if leaf.flags & LEAF_LATE != 0 {
+                let most = view.evaluate(leaf.most, &self.shapes.symbols).and_then(|most| u64::try_from(most).ok());
+                Some(most.unwrap_or(u64::MAX))
             } else {
                 elements(shape(&self.shapes.output_words, leaf, true), leaf.dtype)
             };
@@ -362,10 +360,11 @@ impl Context {
         Ok(())
     }
 
-    /// Resolves the base address of every buffer that is not the caller's.
-    fn place_buffers(&mut self) -> Result<(), Status> {
+    /// Resolves the base address of every buffer that is not the caller's and is placed with this symbol.
+    fn place_buffers(&mut self, late: u32) -> Result<(), Status> {
         let view = self.view;
-        for (buffer, value) in view.buffers().iter().zip(self.values.iter_mut()) {
+        let (start, space) = self.late_arenas.get(late as usize).unwrap_or((self.arena.start(), self.arena.size()));
+        for (buffer, value) in view.buffers().iter().zip(self.values.iter_mut()).filter(|(b, _)| b.late == late) {
             let evaluate = |program: Program| match program.length {
                 0 => Some(0),
                 _ => view.evaluate(program, &self.shapes.symbols).and_then(|value| u64::try_from(value).ok()),
@@ -373,12 +372,12 @@ impl Context {
             if buffer.kind == BufferKind::Arena as u32 {
                 let place = evaluate(buffer.offset).zip(evaluate(buffer.size));
                 let end = place.and_then(|(offset, size)| offset.checked_add(size));
-                let (Some((offset, _)), true) = (place, end.is_some_and(|end| end <= self.arena.size())) else {
+                let (Some((offset, _)), true) = (place, end.is_some_and(|end| end <= space)) else {
                     self.message.text("the library is inconsistent: a buffer does not fit into the arena");
                     return Err(Status::Memory);
                 };
                 // `wrapping_add`: the arena may be empty, then every buffer is.
-                *value = self.arena.start().wrapping_add(offset as usize).cast::<c_void>();
+                *value = start.wrapping_add(offset as usize).cast::<c_void>();
             } else if buffer.kind == BufferKind::State as u32 {
                 let offset = view.states().get(buffer.index as usize).map_or(0, |state| state.offset);
                 *value = self.state.start().wrapping_add(offset as usize).cast();
@@ -388,6 +387,69 @@ impl Context {
             }
         }
         Ok(())
+    }
+}
+
+impl Context {
+    /// During a run: gives a computed symbol its value, checks what is stated of it, and places what it decides the size
+    /// of: buffers in its arena, outputs in the caller's memory.
+    pub fn bind_late(&mut self, symbol: u32, value: i64) -> Result<(), Status> {
+        let view = self.view;
+        let (Some(known), Some(slot)) =
+            (view.symbols().get(symbol as usize), self.shapes.symbols.get_mut(symbol as usize))
+        else {
+            return Err(Status::Argument);
+        };
+        *slot = value;
+        if value < known.min || value > known.max {
+            let (bound, words) = if value < known.min { (known.min, "at least ") } else { (known.max, "at most ") };
+            // SAFETY: the descriptor's strings are zero-terminated.
+            unsafe { self.message.text("the model computed ").c(known.name) };
+            self.message.text(" = ").int(value).text(", but it must be ").text(words).int(bound);
+            return Err(Status::Data);
+        }
+        for constraint in view.constraints().iter().filter(|constraint| constraint.late == symbol) {
+            self.check_late(constraint)?;
+        }
+        let mut need = 0;
+        for binding in view.bindings().iter().filter(|binding| binding.symbol == symbol) {
+            need = match view.evaluate(binding.offset, &self.shapes.symbols) {
+                Some(bytes) => bytes.max(0) as u64,
+                None if binding.offset.length == 0 => 0,
+                None => {
+                    self.message.text("the memory that the computed sizes need does not fit into 63 bits");
+                    return Err(Status::Memory);
+                }
+            };
+        }
+        if self.late_arenas.get(symbol as usize).is_some_and(|(_, size)| need > size) {
+            if self.no_grow {
+                self.message.text("the computed sizes need an arena of ").unsigned(need);
+                self.message.text(" bytes more, but the context must not grow (no_grow)");
+                return Err(Status::Memory);
+            }
+            self.late_arenas.set(symbol as usize, Block::EMPTY);
+            // Some more, so that slightly larger sizes find room as well.
+            let Some(block) = Block::new(need.saturating_add(need / 4)) else {
+                self.message.text("no memory for an arena of ").unsigned(need).text(" bytes");
+                return Err(Status::Memory);
+            };
+            self.late_arenas.set(symbol as usize, block);
+        }
+        self.place_buffers(symbol)?;
+        self.place_outputs(symbol)
+    }
+
+    /// Reports a rule about computed sizes that does not hold.
+    fn check_late(&mut self, constraint: &Constraint) -> Result<(), Status> {
+        let view = self.view;
+        if matches!(view.evaluate(constraint.program, &self.shapes.symbols), Some(value) if value != 0) {
+            return Ok(());
+        }
+        // SAFETY: the descriptor's strings are zero-terminated.
+        unsafe { self.message.text("the sizes that the model computed ").c(constraint.text) };
+        self.explain(constraint.program);
+        Err(Status::Data)
     }
 }
 

@@ -3,11 +3,14 @@
 use core::ffi::{c_char, c_void};
 use core::ptr;
 
-use pt2c_abi::{BufferKind, DType, LEAF_STAGED, Leaf, LeafKind, Status};
+use pt2c_abi::{BufferKind, DType, LEAF_LATE, Leaf, LeafKind, NOT_LATE, Status};
 
-use crate::bind::{UNKNOWN, elements, shape_range};
+use crate::bind::{elements, shape_range};
 use crate::context::Context;
 use crate::view::items;
+
+/// Size of an output dimension, or capacity of an output, that only the run will tell.
+pub const UNKNOWN: i64 = -1;
 
 /// The first words of a tensor in the output struct, before its shape.
 const DATA: usize = 0;
@@ -36,6 +39,7 @@ impl Context {
                 false => (view.outputs(), &outputs[..]),
             };
             if let (Some(leaf), Some(value)) = (leaves.get(buffer.index as usize), self.values.get_mut(index as usize))
+                && buffer.late == NOT_LATE
             {
                 *value = pointer(words, leaf);
             }
@@ -44,8 +48,19 @@ impl Context {
             self.message.text("the library holds no program");
             return Err(Status::Argument);
         };
+        self.outputs = outputs.as_mut_ptr();
+        let (values, symbols, call) = (self.values.as_ptr(), self.shapes.symbols.as_mut_ptr(), self.call());
+        let context = ptr::from_mut(self);
         // SAFETY: values and symbols are those that the program was compiled for; every size and capacity was checked.
-        let code = unsafe { main(self.values.as_ptr(), self.shapes.symbols.as_mut_ptr(), self.call().cast()) };
+        // While the program runs, only `bind` uses the context, through this pointer.
+        let code = unsafe {
+            (*call).context = context;
+            main(values, symbols, call.cast())
+        };
+        if code != 0 && !self.message.is_empty() {
+            // `bind` refused a value and said why.
+            return Err(self.refused);
+        }
         if let Some((id, value)) = self.take_failure() {
             let text =
                 view.messages().get(id as usize).copied().unwrap_or(c"a check inside the model failed ({})".as_ptr());
@@ -71,7 +86,7 @@ impl Context {
         self.fill_shapes(outputs);
         for (leaf, &count) in self.view.outputs().iter().zip(self.shapes.output_elements.iter()) {
             if let Some(capacity) = outputs.get_mut(leaf.first_word as usize + CAPACITY).filter(|_| is_tensor(leaf)) {
-                *capacity = count as i64;
+                *capacity = i64::try_from(count).unwrap_or(UNKNOWN);
             }
         }
         Ok(())
@@ -140,7 +155,7 @@ impl Context {
 
     fn check_outputs_data(&mut self, outputs: &[i64]) -> Result<(), Status> {
         for (index, leaf) in self.view.outputs().iter().enumerate().filter(|(_, leaf)| is_tensor(leaf)) {
-            if leaf.flags & LEAF_STAGED == 0 {
+            if leaf.flags & LEAF_LATE == 0 {
                 let count = self.shapes.output_elements.get(index).copied().unwrap_or(0);
                 self.check_output(leaf, outputs, count)?;
             }
@@ -151,7 +166,7 @@ impl Context {
     /// Whether an output has room for `count` elements.
     fn check_output(&mut self, leaf: &Leaf, outputs: &[i64], count: u64) -> Result<(), Status> {
         let capacity = outputs.get(leaf.first_word as usize + CAPACITY).copied().unwrap_or(0);
-        if u64::try_from(capacity).is_ok_and(|capacity| capacity >= count) {
+        if count == 0 || u64::try_from(capacity).is_ok_and(|capacity| capacity >= count) {
             return self.check_pointer("output \"", leaf, pointer(outputs, leaf), count);
         }
         // SAFETY: the descriptor's strings are zero-terminated.
@@ -198,27 +213,47 @@ impl Context {
                 }
                 continue;
             }
-            if leaf.flags & LEAF_STAGED == 0 {
-                continue;
-            }
-            let range = shape_range(leaf, true);
-            for (at, size) in range.clone().zip(view.dims(leaf)) {
+        }
+        Ok(())
+    }
+
+    /// The outputs whose sizes are known with this symbol: fills their shapes, checks their capacities, places the
+    /// program's buffers.
+    pub fn place_outputs(&mut self, symbol: u32) -> Result<(), Status> {
+        let view = self.view;
+        if self.outputs.is_null() {
+            return Ok(());
+        }
+        // SAFETY: during a run this is the caller's struct, of as many words as the descriptor says; nothing else
+        // looks at it meanwhile.
+        let outputs =
+            unsafe { core::slice::from_raw_parts_mut(self.outputs, view.model().output_words as usize) };
+        let late = |leaf: &&Leaf| leaf.flags & LEAF_LATE != 0 && leaf.late == symbol;
+        for leaf in view.outputs().iter().filter(late) {
+            for (at, size) in shape_range(leaf, true).zip(view.dims(leaf)) {
                 let value = view.evaluate(size.program, &self.shapes.symbols).unwrap_or(UNKNOWN);
                 match outputs.get_mut(at) {
                     Some(word) if value >= 0 => *word = value,
                     _ => return Err(self.out_of_range(leaf)),
                 }
             }
-            let count = elements(outputs.get(range).unwrap_or(&[]), leaf.dtype);
+        }
+        for leaf in view.outputs().iter().filter(late) {
+            let count = elements(outputs.get(shape_range(leaf, true)).unwrap_or(&[]), leaf.dtype);
             let Some(count) = count else {
                 return Err(self.out_of_range(leaf));
             };
             self.check_output(leaf, outputs, count)?;
-            let from = self.values.get(leaf.staged as usize).copied().unwrap_or(ptr::null_mut());
-            let bytes = count * DType::from_code(leaf.dtype).map_or(1, DType::size);
-            if bytes > 0 {
-                // SAFETY: the program wrote this many bytes to the staging buffer; the capacity was checked.
-                unsafe { ptr::copy_nonoverlapping(from.cast::<u8>(), pointer(outputs, leaf).cast(), bytes as usize) };
+        }
+        for &index in self.io.iter() {
+            let Some(buffer) = view.buffers().get(index as usize).filter(|buffer| buffer.late == symbol) else {
+                continue;
+            };
+            if buffer.kind == BufferKind::Output as u32
+                && let (Some(leaf), Some(value)) =
+                    (view.outputs().get(buffer.index as usize), self.values.get_mut(index as usize))
+            {
+                *value = pointer(outputs, leaf);
             }
         }
         Ok(())

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use pt2c_abi::{ABI_VERSION, BufferKind, MODEL_MAGIC, Model, Options, Status, SymbolSource, ZERO_INITIAL};
 
 use crate::bind::{Shapes, symbols_of};
-use crate::memory::{Array, Block};
+use crate::memory::{Array, Block, Blocks};
 use crate::message::Message;
 use crate::pool::{MAX_THREADS, Pool};
 use crate::view::{View, items};
@@ -22,6 +22,8 @@ const MODEST_ARENA: u64 = 256 << 20;
 /// What the running program sees of the context: it has its own allocation because several threads use it during a
 /// call.
 pub struct Call {
+    /// The context, during a run.
+    pub context: *mut Context,
     /// Id of the first failure's message; negative: none.
     pub failure: AtomicI64,
     pub failure_value: AtomicI64,
@@ -38,6 +40,12 @@ pub struct Context {
     pub weights: Weights,
     pub arena: Block,
     pub state: Block,
+    /// For each symbol the arena of the buffers whose sizes it decides during a run.
+    pub late_arenas: Blocks,
+    /// The caller's output struct during a run.
+    pub outputs: *mut i64,
+    /// Why the program's last `bind` was refused.
+    pub refused: Status,
     /// Base addresses of the program's buffers.
     pub values: Array<*mut c_void>,
     /// Which of them are the caller's: they change with every call.
@@ -70,6 +78,12 @@ impl Context {
                 weights: Weights::NONE,
                 arena: Block::EMPTY,
                 state: Block::EMPTY,
+                late_arenas: match Blocks::new(0) {
+                    Some(blocks) => blocks,
+                    None => return (Status::Memory, ptr::null_mut()),
+                },
+                outputs: ptr::null_mut(),
+                refused: Status::Data,
                 values: match Array::zeroed(0) {
                     Some(array) => array,
                     None => return (Status::Memory, ptr::null_mut()),
@@ -154,6 +168,7 @@ impl Context {
         };
         self.state = Block::new(model.state_size).ok_or(Status::Memory)?;
         self.reset();
+        self.late_arenas = Blocks::new(model.symbol_count as usize).ok_or(Status::Memory)?;
         // SAFETY: null pointers and zeros are valid values.
         self.values = unsafe { Array::zeroed(model.buffer_count as usize) }.ok_or(Status::Memory)?;
         let is_io = |kind: u32| kind == BufferKind::Input as u32 || kind == BufferKind::Output as u32;
@@ -235,9 +250,10 @@ impl Context {
         let call = block.start().cast::<Call>();
         // SAFETY: the block is large and aligned enough; the pool stays there until it is stopped.
         unsafe {
+            (&raw mut (*call).context).write(ptr::null_mut());
             (&raw mut (*call).failure).write(AtomicI64::new(-1));
             (&raw mut (*call).failure_value).write(AtomicI64::new(0));
-            helgrind::untrack(call.cast(), 2 * size_of::<AtomicI64>());
+            helgrind::untrack(call.cast(), size_of::<*mut Context>() + 2 * size_of::<AtomicI64>());
             Pool::start((&raw mut (*call).pool).cast(), threads, &mut self.message)?;
         }
         self.call = block;

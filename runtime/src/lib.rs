@@ -12,6 +12,7 @@
 //! | `bind` | sizes → symbols → rules → arena, offsets and output shapes |
 //! | `call` | one run: pointers, capacities, the entry function, failures |
 //! | `pool` | persistent threads that divide a task |
+//! | `sort` | stable sorting of lines, for the compiled program
 //! | `weights` | the mapped weights file |
 //! | `cpu` | instruction-set check, default thread count |
 //! | `view`, `memory`, `message` | slices over the descriptor, allocation, error text |
@@ -29,6 +30,7 @@ mod libc;
 mod memory;
 mod message;
 mod pool;
+mod sort;
 mod view;
 mod weights;
 

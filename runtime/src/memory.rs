@@ -107,3 +107,37 @@ impl<T: Copy> core::ops::DerefMut for Array<T> {
         unsafe { core::slice::from_raw_parts_mut(self.block.start().cast(), self.count) }
     }
 }
+
+/// A number of blocks, empty at first.
+pub struct Blocks {
+    places: Array<(*mut u8, usize)>,
+}
+
+impl Blocks {
+    /// `count` empty blocks; `None` without memory.
+    pub fn new(count: usize) -> Option<Blocks> {
+        // SAFETY: a null pointer and a zero are valid.
+        unsafe { Array::zeroed(count) }.map(|places| Blocks { places })
+    }
+
+    /// First byte and size of a block; `None` if there is no such one.
+    pub fn get(&self, index: usize) -> Option<(*mut u8, u64)> {
+        self.places.get(index).map(|&(start, size)| (start, size as u64))
+    }
+
+    /// Frees a block and puts a new one in its place.
+    pub fn set(&mut self, index: usize, block: Block) {
+        let Some(place) = self.places.get_mut(index) else { return };
+        drop(Block { start: place.0, size: place.1 });
+        *place = (block.start, block.size);
+        core::mem::forget(block);
+    }
+}
+
+impl Drop for Blocks {
+    fn drop(&mut self) {
+        for place in self.places.iter() {
+            drop(Block { start: place.0, size: place.1 });
+        }
+    }
+}

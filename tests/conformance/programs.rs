@@ -1,6 +1,7 @@
 //! Programs of recorded calls; shared by the tests of several crates, which include this file next to `samples.rs`.
 
 use super::samples::Sample;
+use pt2c_ir::dim::Dim;
 use pt2c_ir::{Arg, Fact, Graph, InputKind, InputSpec, LocationId, OutputKind, OutputSpec, Program, Signature};
 use pt2c_ops::{OpError, Tensor, infer};
 
@@ -9,7 +10,7 @@ pub fn program(samples: &[&Sample]) -> Result<(Program, Vec<Tensor>, Vec<usize>)
     let mut program = Program { name: "sample".into(), ..Program::default() };
     let (mut graph, mut inputs, mut counts) = (Graph::new(), Vec::new(), Vec::new());
     let mut outputs: Vec<Arg> = Vec::new();
-    for s in samples {
+    for (number, s) in samples.iter().enumerate() {
         let mut args = Vec::new();
         for a in &s.args {
             args.push(a.map(|t| {
@@ -18,7 +19,13 @@ pub fn program(samples: &[&Sample]) -> Result<(Program, Vec<Tensor>, Vec<usize>)
             }));
         }
         let facts: Vec<Arg<Fact>> = s.args.iter().map(|a| a.map(Tensor::fact)).collect();
-        let results = infer(&s.op.name, &facts, &program.scope)?;
+        let mut results = infer(&s.op.name, &facts, &program.scope)?;
+        // A size that depends on values is a symbol, as in an exported program.
+        let symbol = format!("u{number}");
+        for size in results.iter_mut().flat_map(|f| &mut f.shape).filter(|d| **d == pt2c_ops::shape::late()) {
+            *size = Dim::sym(symbol.as_str());
+            program.scope.declare(symbol.as_str(), Some(0), None);
+        }
         let node = graph
             .add_call(&s.op.name, args, "y", results, LocationId::UNKNOWN)
             .map_err(|e| OpError::invalid(e.to_string()))?;

@@ -14,8 +14,30 @@ pub struct KernelProgram {
     pub steps: Vec<Step>,
     /// Root symbols and their ranges (from the program).
     pub scope: Scope,
-    /// Size of the arena in bytes, over root symbols.
+    /// Size of the arena in bytes, over symbols that inputs give values.
     pub arena_bytes: Dim,
+    /// The symbols that steps give values, in the order of the steps.
+    pub stages: Vec<Stage>,
+}
+
+/// What becomes known when a step gives a symbol its value.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// The symbol.
+    pub symbol: Symbol,
+    /// Size in bytes of the arena of the buffers whose sizes depend on the symbol, and on no later one.
+    pub arena_bytes: Dim,
+}
+
+impl KernelProgram {
+    /// When an expression has a value: 0 from the start of a call, `n` from when the symbol of stage `n - 1` has one.
+    pub fn stage_of(&self, dim: &Dim) -> usize {
+        if dim.is_int() {
+            return 0;
+        }
+        let symbols = dim.symbols();
+        self.stages.iter().rposition(|s| symbols.contains(&s.symbol)).map_or(0, |i| i + 1)
+    }
 }
 
 /// Index into [`KernelProgram::buffers`].
@@ -47,7 +69,8 @@ pub enum BufferKind {
     Input(usize),
     /// The caller's, dense row-major: index into the signature's outputs (of kind `User`/`Loss`/gradients).
     Output(usize),
-    /// In the arena, at this byte offset (a multiple of 64), over root symbols.
+    /// In the arena of the stage at which the length is known, at this byte offset (a multiple of 64), over root
+    /// symbols.
     Arena(Dim),
     /// A buffer of the module that calls change, by fully qualified name; lives in the context.
     State(String),
@@ -60,10 +83,22 @@ pub enum BufferKind {
 pub enum Step {
     /// Calls a kernel with buffers in the order of its parameters.
     Call { kernel: KernelId, buffers: Vec<BufferId>, location: LocationId },
+    /// Gives a symbol its value, checks what the program states of it, and makes room for the buffers whose sizes are
+    /// known then: their former content is gone.
+    Bind { symbol: Symbol, value: Bound },
     /// Runs one list or the other, by a one-element boolean buffer.
     If { condition: BufferId, then: Vec<Step>, otherwise: Vec<Step> },
     /// Runs `before`, then `body` and again while the one-element boolean buffer is true.
     While { before: Vec<Step>, condition: BufferId, body: Vec<Step> },
+}
+
+/// What a symbol becomes.
+#[derive(Clone, Debug)]
+pub enum Bound {
+    /// The element of a buffer of one i64.
+    Element(BufferId),
+    /// A value over symbols, its own former one among them.
+    Size(Dim),
 }
 
 /// A function over buffers. Root symbols may be used anywhere in it; a target passes those it needs.
@@ -110,6 +145,38 @@ pub enum Body {
     Winograd(Winograd),
     /// Scaled dot-product attention.
     Attention(Attention),
+    /// Sorting of lines.
+    Sort(Sort),
+}
+
+/// Sorts the lines of a row-major tensor `[outer, len, inner]` along its middle dimension and keeps the first `keep` of
+/// each: the result is `[outer, keep, inner]`. Equal elements stay in their order; NaN is larger than every number.
+///
+/// With `rows`, `inner` elements in a row are one key, compared element by element, and the result `[outer, keep]`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Sort {
+    /// Number of lines, or of groups of lines beside each other.
+    pub outer: Dim,
+    /// Elements of a line.
+    pub len: Dim,
+    /// Distance of two elements of a line.
+    pub inner: Dim,
+    /// How many elements of a line remain.
+    pub keep: Dim,
+    /// From the largest on.
+    pub descending: bool,
+    /// Rows are sorted.
+    pub rows: bool,
+    /// Parameter: the elements.
+    pub x: usize,
+    /// Parameter: the elements in order, if they are wanted.
+    pub values: Option<usize>,
+    /// Parameter: their positions in the line, i64.
+    pub indices: usize,
+    /// Parameter: `areas · len · 4` i64 elements to work in.
+    pub scratch: usize,
+    /// How many lines can be sorted at a time.
+    pub areas: Dim,
 }
 
 /// A local scalar, assigned once. Numbered densely within a kernel.

@@ -16,6 +16,8 @@
 //!   byte, 0 or 1, in buffers.
 //! * Addresses are in range whenever the access executes. Where a value is conditional, the access is inside the
 //!   branch ([`Expr::Select`] evaluates both sides, [`Expr::Guarded`] only the one it takes).
+//! * A symbol that data decide gets its value by [`Step::Bind`]. Buffers whose sizes depend on it exist from then on;
+//!   each such symbol ([`Stage`]) has an arena of its own. In a loop it may get a new value, then they are new as well.
 //! * Loop-carried values are explicit ([`Carried`]), so that targets keep them in registers.
 
 #![forbid(unsafe_code)]

@@ -2,9 +2,10 @@
 //!
 //! Lifetimes are those of steps. Buffers that are never alive together share a slot; a slot is as large as its largest
 //! buffer, a formula in the root symbols where sizes are dynamic. Which slot a buffer takes is decided at one
-//! representative point of the symbols (best fit), the result is right at every point.
+//! representative point of the symbols (best fit), the result is right at every point. Buffers whose sizes depend on
+//! data are placed in an arena of their own for each symbol: it is made when the symbol gets its value.
 
-use crate::{BufferKind, KernelProgram, Step};
+use crate::{Bound, BufferKind, KernelProgram, Stage, Step};
 use pt2c_ir::dim::{Dim, Proof, Scope, Symbol};
 
 /// Alignment of every buffer in the arena: a cache line.
@@ -27,6 +28,8 @@ fn lifetimes(program: &KernelProgram) -> Vec<Option<(usize, usize)>> {
             *at += 1;
             match step {
                 Step::Call { buffers, .. } => buffers.iter().for_each(|b| touch(b.0, *at)),
+                Step::Bind { value: Bound::Element(buffer), .. } => touch(buffer.0, *at),
+                Step::Bind { .. } => {}
                 Step::If { condition, then, otherwise } => {
                     touch(condition.0, *at);
                     walk(then, at, touch);
@@ -64,27 +67,66 @@ fn representative(scope: &Scope, symbol: &Symbol) -> i64 {
     64.clamp(range.min.unwrap_or(0).max(0), range.max.unwrap_or(i64::MAX).max(range.min.unwrap_or(0).max(0)))
 }
 
-/// Gives every arena buffer its offset and the program its arena size.
+/// The symbols that steps give values, in the order of the steps.
+fn stages(steps: &[Step], found: &mut Vec<Stage>) {
+    for step in steps {
+        match step {
+            Step::Call { .. } => {}
+            Step::Bind { symbol, .. } => {
+                if !found.iter().any(|s| s.symbol == *symbol) {
+                    found.push(Stage { symbol: symbol.clone(), arena_bytes: Dim::ZERO });
+                }
+            }
+            Step::If { then, otherwise, .. } => {
+                stages(then, found);
+                stages(otherwise, found);
+            }
+            Step::While { before, body, .. } => {
+                stages(before, found);
+                stages(body, found);
+            }
+        }
+    }
+}
+
+/// Finds the stages, gives every arena buffer its offset and each stage the size of its arena.
 pub fn plan_memory(program: &mut KernelProgram) {
+    program.stages.clear();
+    let mut found = Vec::new();
+    stages(&program.steps, &mut found);
+    program.stages = found;
     let lives = lifetimes(program);
     let mut order: Vec<usize> = (0..program.buffers.len())
         .filter(|&b| matches!(program.buffers[b].kind, BufferKind::Arena(_)) && lives[b].is_some())
         .collect();
     order.sort_by_key(|&b| lives[b]);
     let scope = program.scope.clone();
+    for stage in 0..=program.stages.len() {
+        let own: Vec<usize> =
+            order.iter().copied().filter(|&b| program.stage_of(&program.buffers[b].len) == stage).collect();
+        let end = place(program, &scope, &lives, &own);
+        match stage.checked_sub(1).and_then(|s| program.stages.get_mut(s)) {
+            Some(late) => late.arena_bytes = end,
+            None => program.arena_bytes = end,
+        }
+    }
+}
+
+/// Gives these buffers, ordered by the begin of their lives, offsets; returns the bytes that they need together.
+fn place(program: &mut KernelProgram, scope: &Scope, lives: &[Option<(usize, usize)>], order: &[usize]) -> Dim {
     let mut slots: Vec<Slot> = Vec::new();
     let mut chosen: Vec<(usize, usize)> = Vec::new();
-    for b in order {
+    for &b in order {
         let Some((first, last)) = lives[b] else { continue };
         let buffer = &program.buffers[b];
         let size = scope.simplify(&(&buffer.len * buffer.dtype.size() as i64));
-        let sample = size.eval(&|s| Some(representative(&scope, s))).unwrap_or(i64::MAX);
+        let sample = size.eval(&|s| Some(representative(scope, s))).unwrap_or(i64::MAX);
         let waste = |s: &Slot| (s.sample < sample, (s.sample - sample).unsigned_abs());
         let free = slots.iter().enumerate().filter(|(_, s)| s.busy_until < first).min_by_key(|(i, s)| (waste(s), *i));
         let at = match free {
             Some((i, _)) => {
                 let slot = &mut slots[i];
-                slot.size = larger(&scope, &slot.size, &size);
+                slot.size = larger(scope, &slot.size, &size);
                 slot.sample = slot.sample.max(sample);
                 slot.busy_until = last;
                 i
@@ -105,7 +147,7 @@ pub fn plan_memory(program: &mut KernelProgram) {
     for (b, at) in chosen {
         program.buffers[b].kind = BufferKind::Arena(offsets[at].clone());
     }
-    program.arena_bytes = end;
+    end
 }
 
 fn aligned(size: &Dim) -> Dim {

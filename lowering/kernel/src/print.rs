@@ -22,8 +22,8 @@
 //! only what it takes, `select(c, a, b)` both. Contractions print their index symbols and what is stored.
 
 use crate::{
-    Access, Attention, BinaryOp, Body, Buffer, BufferId, BufferKind, CompareOp, Convolution, Epilogue, Expr, For,
-    Kernel, KernelProgram, LoopKind, Matmul, MatmulB, ReduceOp, Step, Stmt, Winograd,
+    Access, Attention, BinaryOp, Body, Bound, Buffer, BufferId, BufferKind, CompareOp, Convolution, Epilogue, Expr,
+    For, Kernel, KernelProgram, LoopKind, Matmul, MatmulB, ReduceOp, Sort, Step, Stmt, Winograd,
 };
 use pt2c_ir::DType;
 use pt2c_ir::dim::{Dim, Symbol};
@@ -43,6 +43,9 @@ pub fn print(program: &KernelProgram) -> String {
         let _ = writeln!(out, "buffer {}: {}[{}] {kind}", name(&b.name), b.dtype, b.len);
     }
     let _ = writeln!(out, "arena {} bytes", program.arena_bytes);
+    for stage in &program.stages {
+        let _ = writeln!(out, "arena {} bytes with {}", stage.arena_bytes, stage.symbol);
+    }
     for kernel in &program.kernels {
         out.push('\n');
         out.push_str(&print_kernel(kernel));
@@ -72,6 +75,7 @@ pub fn print_kernel(kernel: &Kernel) -> String {
         Body::Convolution(c) => printer.convolution(c),
         Body::Winograd(w) => printer.winograd(w),
         Body::Attention(a) => printer.attention(a),
+        Body::Sort(s) => printer.sort(s),
     }
     printer.out.push_str("}\n");
     printer.out
@@ -94,6 +98,13 @@ fn steps(program: &KernelProgram, list: &[Step], depth: usize, out: &mut String)
                 let kernel = known.map_or_else(|| format!("kernel#{}", kernel.0), |k| name(&k.name));
                 let buffers: Vec<String> = buffers.iter().map(buffer).collect();
                 let _ = writeln!(out, "{pad}call {kernel}({})", buffers.join(", "));
+            }
+            Step::Bind { symbol, value } => {
+                let value = match value {
+                    Bound::Element(b) => buffer(b),
+                    Bound::Size(d) => d.to_string(),
+                };
+                let _ = writeln!(out, "{pad}bind {symbol} = {value}");
             }
             Step::If { condition, then, otherwise } => {
                 let _ = writeln!(out, "{pad}if {} {{", buffer(condition));
@@ -144,6 +155,15 @@ impl Printer<'_> {
 
     fn element(&self, param: usize, address: &Dim) -> String {
         format!("{}[{address}]", self.param(param))
+    }
+
+    fn sort(&mut self, s: &Sort) {
+        let what = if s.rows { "rows" } else { "lines" };
+        let order = if s.descending { " descending" } else { "" };
+        self.line(&format!("sort {what} of {}[{}, {}, {}]{order}", self.param(s.x), s.outer, s.len, s.inner));
+        let values = s.values.map_or(String::new(), |v| format!("{}, ", self.param(v)));
+        self.line(&format!("keep {} in {values}{}", s.keep, self.param(s.indices)));
+        self.line(&format!("{} at a time in {}", s.areas, self.param(s.scratch)));
     }
 
     fn stmts(&mut self, stmts: &[Stmt]) {

@@ -11,7 +11,8 @@
 
 use crate::types::{compute_type, type_of};
 use crate::{
-    Access, Body, BufferId, BufferKind, Epilogue, Expr, For, Kernel, KernelProgram, LoopKind, MatmulB, Step, Stmt, Var,
+    Access, Body, Bound, BufferId, BufferKind, Epilogue, Expr, For, Kernel, KernelProgram, LoopKind, MatmulB, Step,
+    Stmt, Var,
 };
 use pt2c_ir::dim::{Dim, Symbol};
 use pt2c_ir::{DType, Diagnostic};
@@ -84,6 +85,21 @@ fn steps(program: &KernelProgram, list: &[Step], found: &mut Vec<Diagnostic>) {
                     continue;
                 };
                 call(program, kernel, buffers, found);
+            }
+            Step::Bind { symbol, value } => {
+                if !program.stages.iter().any(|s| s.symbol == *symbol) {
+                    found.push(Diagnostic::error(format!("`{symbol}` gets a value, but is no stage")));
+                }
+                if let Bound::Element(buffer) = value {
+                    match program.buffers.get(buffer.0 as usize) {
+                        Some(b) if b.dtype == DType::I64 && b.len.is_one() => {}
+                        Some(b) => {
+                            let what = format!("`{symbol}` takes one i64, not {}[{}]", b.dtype, b.len);
+                            found.push(Diagnostic::error(what));
+                        }
+                        None => found.push(Diagnostic::error("a value that does not exist")),
+                    }
+                }
             }
             Step::If { condition: c, then, otherwise } => {
                 condition(c, found);
@@ -215,6 +231,22 @@ impl<'k> Checker<'k> {
                 self.axes(&[w.batch.clone(), w.channel.clone()]);
                 self.axes(&w.spatial);
                 self.epilogue(&w.epilogue, DType::F32);
+            }
+            Body::Sort(s) => {
+                for d in [&s.outer, &s.len, &s.inner, &s.keep, &s.areas] {
+                    self.dim(d);
+                }
+                self.param(s.x, Access::Read);
+                s.values.iter().for_each(|v| self.param(*v, Access::Write));
+                self.param(s.indices, Access::Write);
+                self.param(s.scratch, Access::ReadWrite);
+                let dtype = |p: usize| self.kernel.params.get(p).map(|p| p.dtype);
+                let fits = dtype(s.indices) == Some(DType::I64)
+                    && dtype(s.scratch) == Some(DType::I64)
+                    && s.values.is_none_or(|v| dtype(v) == dtype(s.x));
+                if !fits {
+                    self.report("it sorts into other types");
+                }
             }
             Body::Attention(a) => {
                 self.axes(&a.batch);

@@ -42,7 +42,8 @@ fn check(s: &Sample) -> Result<Option<String>, String> {
     let mut got = Vec::new();
     for (i, value) in program.graph.output_values().enumerate() {
         let fact = program.graph.fact(value).ok_or("a fact")?;
-        let shape: Vec<usize> = fact.static_shape().ok_or("a shape")?.iter().map(|n| *n as usize).collect();
+        let size = |d: &pt2c_ir::dim::Dim| d.eval(&|s| after.symbols.get(s).copied()).map(|n| n as usize);
+        let shape: Vec<usize> = fact.shape.iter().map(size).collect::<Result<_, _>>().map_err(|e| e.to_string())?;
         let bytes = after.outputs.get(&i).ok_or("an output")?;
         got.push(Tensor::from_bytes(fact.dtype, &shape, bytes).map_err(|e| e.to_string())?);
     }

@@ -136,7 +136,7 @@ fn call(
         };
         let skipped = chained.is_some() && !matches!(spec.kind, OutputKind::User);
         if let (Some(bytes), Some(fact), Some(expected), false) = (bytes, row_major, expected, skipped) {
-            compare(&spec.name, &tensor_of(bytes, &fact, &symbols)?, &expected)?;
+            compare(&spec.name, &tensor_of(bytes, &fact, &after.symbols)?, &expected)?;
         }
     }
     Ok(file("state").unwrap_or_default())
@@ -153,6 +153,14 @@ fn check(at: &Path, stem: &str) -> Result<(), String> {
     }
     let two = at.join(format!("{stem}.inputs1.safetensors")).exists();
     let before = call(&fused, &kernels, at, stem, "", Order::Forward, None).map_err(|e| format!("forward: {e}"))?;
+    // Which sizes there are depends on the data of each sample.
+    for sample in 2.. {
+        if !at.join(format!("{stem}.inputs{sample}.safetensors")).exists() {
+            break;
+        }
+        let sample = sample.to_string();
+        call(&fused, &kernels, at, stem, &sample, Order::Forward, None).map_err(|e| format!("{sample}: {e}"))?;
+    }
     if !two {
         call(&fused, &kernels, at, stem, "", Order::Backward, None).map_err(|e| format!("backward: {e}"))?;
         return Ok(());
@@ -167,8 +175,28 @@ fn check(at: &Path, stem: &str) -> Result<(), String> {
 
 #[test]
 fn recorded_programs() {
+    run_folder("");
+}
+
+/// Programs whose sizes, numbers or control flow depend on data.
+#[test]
+fn dynamic_programs() {
+    run_folder("dynamic");
+}
+
+/// PyTorch's own examples of `torch.export`.
+#[test]
+fn examples() {
+    run_folder("examples");
+}
+
+fn run_folder(under: &str) {
     let folder = std::env::var_os("PT2C_MODELS")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/models"), PathBuf::from);
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/models"), PathBuf::from)
+        .join(under);
+    if !folder.is_dir() {
+        return;
+    }
     let only = std::env::var("PT2C_MODEL").ok();
     let mut names: Vec<String> = std::fs::read_dir(&folder)
         .expect("a folder")

@@ -1,8 +1,8 @@
 /* The description of a model, the same in every library: for callers that drive any model without its typed structs. Such a
  * caller passes arrays of 8-byte words for inputs and outputs: a tensor input is data, shape[rank]; a tensor output is
  * data, capacity, shape[rank]; an integer is one word; first_word says where a leaf begins. */
-#ifndef PT2C_DESCRIPTOR_1
-#define PT2C_DESCRIPTOR_1
+#ifndef PT2C_DESCRIPTOR_2
+#define PT2C_DESCRIPTOR_2
 
 /* A formula in postfix form: words start to start + length of pt2c_model.programs; length 0 = none. */
 typedef struct pt2c_program {
@@ -25,13 +25,14 @@ typedef struct pt2c_leaf {
                    * 11 float32, 12 float64, 13 complex32, 14 complex64, 15 complex128, 16 float8_e4m3fn, 17 float8_e5m2,
                    * 18 float8_e4m3fnuz, 19 float8_e5m2fnuz, 20 float8_e8m0fnu */
   uint32_t rank;
-  uint32_t flags; /* 1: the call changes this input; 2: the size of this output is known after the call */
+  uint32_t flags; /* 1: the call changes this input; 2: the size of this output is known during the call */
   uint32_t position; /* among the flattened leaves of the exported program */
   uint32_t first_word;
-  uint32_t staged;
+  uint32_t late; /* of such an output: the symbol that decides its size */
   uint32_t reserved;
   const pt2c_size *dims;
   pt2c_program value; /* of an integer */
+  pt2c_program most; /* greatest number of elements of a late output */
 } pt2c_leaf;
 
 typedef struct pt2c_symbol {
@@ -54,6 +55,8 @@ typedef struct pt2c_constraint {
   uint32_t input;
   uint32_t dim;
   const char *text;
+  uint32_t late; /* the computed symbol after which it is checked; 0xffffffff: at the start */
+  uint32_t reserved;
 } pt2c_constraint;
 
 typedef struct pt2c_state {
@@ -72,11 +75,13 @@ typedef struct pt2c_buffer {
   uint32_t index;
   pt2c_program offset;
   pt2c_program size;
+  uint32_t late;
+  uint32_t reserved;
 } pt2c_buffer;
 
 typedef struct pt2c_model {
   uint64_t magic; /* "pt2cmodl" */
-  uint32_t abi_version; /* 1 */
+  uint32_t abi_version; /* 2 */
   uint32_t struct_size; /* sizeof(pt2c_model) */
   const char *name;
   const char *cpu;

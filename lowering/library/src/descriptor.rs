@@ -8,7 +8,7 @@ use object::{
     SymbolKind, SymbolScope,
 };
 use pt2c_abi::{
-    ABI_VERSION, ALIGNMENT, BufferKind, LEAF_MUTATED, LEAF_STAGED, MODEL_MAGIC, Model, NO_DIM, ZERO_INITIAL,
+    ABI_VERSION, ALIGNMENT, BufferKind, LEAF_LATE, LEAF_MUTATED, MODEL_MAGIC, Model, NO_DIM, NOT_LATE, ZERO_INITIAL,
 };
 use pt2c_ir::dim::{Dim, Scope, Symbol as Name};
 
@@ -222,15 +222,17 @@ fn leaves(
         data.u32(dtype_code(leaf.dtype) as u32);
         data.u32(leaf.shape.len() as u32);
         let mutated = if leaf.mutated { LEAF_MUTATED } else { 0 };
-        let staged = if leaf.staged.is_some() { LEAF_STAGED } else { 0 };
-        data.u32(mutated | staged);
+        let symbols = leaf.shape.iter().flat_map(Dim::symbols).collect();
+        let late = programs.spec.late(&symbols);
+        data.u32(mutated | if late.is_some() { LEAF_LATE } else { 0 });
         data.u32(leaf.position);
         data.u32(place.first_word);
-        data.u32(leaf.staged.unwrap_or(0));
+        data.u32(late.unwrap_or(NOT_LATE));
         data.u32(0);
         data.pointer((!leaf.shape.is_empty()).then_some(Target::Here(dims)));
         let value = leaf.value.as_ref().filter(|_| leaf.kind == LeafKind::Int);
         data.program(value.map_or(Ok((0, 0)), |value| programs.dim(value))?);
+        data.program(leaf.most.as_ref().map_or(Ok((0, 0)), |most| programs.dim(most))?);
     }
     Ok(start)
 }
@@ -254,7 +256,9 @@ fn bindings(data: &mut Data, programs: &mut Programs<'_>, layout: &Layout) -> Re
         data.u32(bound.input as u32);
         data.u32(bound.dim as u32);
         data.i64(bound.scale);
-        let offset = if bound.offset.is_zero() { (0, 0) } else { programs.dim(&bound.offset)? };
+        let stage = programs.spec.stages.iter().find(|stage| stage.symbol as usize == bound.symbol);
+        let offset = stage.map_or(&bound.offset, |stage| &stage.arena);
+        let offset = if offset.is_zero() { (0, 0) } else { programs.dim(offset)? };
         data.program(offset);
     }
     Ok(start)
@@ -269,6 +273,8 @@ fn constraints(data: &mut Data, programs: &mut Programs<'_>, layout: &Layout) ->
         data.u32(rule.input as u32);
         data.u32(rule.dim.map_or(NO_DIM, |dim| dim as u32));
         data.pointer(Some(text));
+        data.u32(rule.late.unwrap_or(NOT_LATE));
+        data.u32(0);
     }
     Ok(start)
 }
@@ -315,6 +321,17 @@ fn buffers(data: &mut Data, programs: &mut Programs<'_>, spec: &LibrarySpec) -> 
         data.u32(index);
         data.program(offset);
         data.program(size);
+        let late = match buffer {
+            Buffer::Arena { size, .. } => programs.spec.late(&size.symbols()),
+            Buffer::Output(output) => {
+                let leaf = programs.spec.outputs.get(*output as usize);
+                let symbols = leaf.into_iter().flat_map(|leaf| &leaf.shape).flat_map(Dim::symbols).collect();
+                programs.spec.late(&symbols)
+            }
+            _ => None,
+        };
+        data.u32(late.unwrap_or(NOT_LATE));
+        data.u32(0);
     }
     Ok(start)
 }

@@ -205,7 +205,7 @@ impl Header<'_> {
         if leaf.mutated {
             text.push_str(", changed by the call");
         }
-        if leaf.staged.is_some() {
+        if leaf.shape.iter().any(|size| self.spec.late(&size.symbols()).is_some()) {
             text.push_str(", size known after the call");
         }
         text
@@ -447,7 +447,8 @@ impl Header<'_> {
         remark(
             out,
             "Fills shape and capacity (elements to provide) of every output for the sizes in inputs; data is not looked \
-             at. A size that only the call will know is -1, the capacity then covers the worst case.",
+             at. A size that only the call will know is -1; the capacity then covers the worst case, or is -1 where none is known: \
+             call with a guess, and again with what the shape says if that was too small (status CAPACITY).",
         )?;
         writeln!(out, "{name}_status {name}_output_shapes({arguments});\n")?;
         remark(out, "Provides working memory for the sizes in inputs; data is not looked at.")?;

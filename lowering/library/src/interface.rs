@@ -5,7 +5,7 @@ use pt2c_ir::dim::{Dim, Symbol as Name};
 use pt2c_ir::{Arg, Bytes, DType, Fact, InputKind, OutputKind, Program};
 use pt2c_kernel::{BufferKind, KernelProgram};
 
-use crate::spec::{Buffer, Constant, Constraint, Leaf, LibrarySpec, SpecError, State, Symbol, Weights};
+use crate::spec::{Buffer, Constant, Constraint, Leaf, LibrarySpec, SpecError, Stage, State, Symbol, Weights};
 
 /// How a library is called and what it is made for.
 #[derive(Clone, Debug, Default)]
@@ -23,8 +23,8 @@ pub struct Identity {
 }
 
 /// The root symbols of a program in the order in which the library passes their values to the entry function.
-pub fn symbols(program: &Program) -> Vec<Name> {
-    program.scope.symbols().map(|(name, _)| name.clone()).collect()
+pub fn symbols(kernels: &KernelProgram) -> Vec<Name> {
+    kernels.scope.symbols().map(|(name, _)| name.clone()).collect()
 }
 
 /// Describes the library of a program and collects its weights: the constants of the kernel program and the initial
@@ -48,17 +48,27 @@ pub fn describe(
         arena_size: Some(kernels.arena_bytes.clone()),
         ..LibrarySpec::default()
     };
-    for (name, range) in program.scope.symbols() {
+    for (name, range) in kernels.scope.symbols() {
+        let stage = kernels.stages.iter().any(|stage| stage.symbol == *name);
         spec.symbols.push(Symbol {
             name: name.as_str().to_owned(),
             min: range.min.unwrap_or(i64::MIN),
             max: range.max.unwrap_or(i64::MAX),
-            computed: name.is_unbacked(),
+            computed: stage || (name.is_unbacked() && !is_given(program, name)),
         });
     }
+    for stage in &kernels.stages {
+        let symbol = kernels.scope.symbols().position(|(name, _)| *name == stage.symbol);
+        let symbol = symbol
+            .ok_or_else(|| SpecError::Undeclared { place: "a stage".to_owned(), symbol: stage.symbol.to_string() })?;
+        spec.stages.push(Stage { symbol: symbol as u32, arena: stage.arena_bytes.clone() });
+    }
     for constraint in &program.constraints {
-        // A rule about data is checked where the data is known, inside the program.
-        if !constraint.pred.symbols().iter().any(Name::is_unbacked) {
+        // A rule about a symbol that nothing binds is about code that is gone.
+        let known = |name: &Name| {
+            kernels.stages.iter().any(|stage| stage.symbol == *name) || !name.is_unbacked() || is_given(program, name)
+        };
+        if constraint.pred.symbols().iter().all(known) {
             let rule = constraint.pred.to_string();
             let text = match constraint.rule.is_empty() || constraint.rule == rule {
                 true => format!("must satisfy {rule}"),
@@ -109,6 +119,13 @@ fn as_seen(fact: &Fact, pairs: bool) -> (DType, Vec<Dim>) {
     }
 }
 
+/// Whether an input says what a data-dependent symbol is.
+fn is_given(program: &Program, name: &Name) -> bool {
+    let sizes = program.tensor_inputs().flat_map(|(_, _, fact)| &fact.shape);
+    sizes.flat_map(Dim::symbols).any(|s| s == *name)
+        || program.signature.inputs.iter().any(|i| matches!(&i.kind, InputKind::SymInt(s) if s == name))
+}
+
 /// The input leaves; gives for each input of the signature its index among them.
 fn inputs(program: &Program, spec: &mut LibrarySpec) -> Result<Vec<Option<u32>>, SpecError> {
     let mut facts = program.tensor_inputs();
@@ -154,7 +171,8 @@ fn outputs(program: &Program, spec: &mut LibrarySpec) -> Result<Vec<Option<u32>>
                 let no_fact = || SpecError::Inconsistent(format!("output {} has no shape", output.name));
                 let fact = program.graph.fact(*value).ok_or_else(no_fact)?;
                 let (dtype, shape) = as_seen(fact, program.signature.pairs.outputs.contains(&i));
-                Some(Leaf::tensor(&output.name, position, dtype, shape))
+                let most = greatest(program, &shape.iter().fold(Dim::ONE, |n, d| &n * d));
+                Some(Leaf { most, ..Leaf::tensor(&output.name, position, dtype, shape) })
             }
             Arg::Int(value) if value.as_int().is_none() => Some(Leaf::int(&output.name, position, value.clone())),
             other => {
@@ -167,6 +185,17 @@ fn outputs(program: &Program, spec: &mut LibrarySpec) -> Result<Vec<Option<u32>>
         position += 1;
     }
     Ok(map)
+}
+
+/// The greatest value of a number of elements that data decide, where the ranges of the symbols tell it.
+fn greatest(program: &Program, elements: &Dim) -> Option<Dim> {
+    let mut most = elements.clone();
+    for symbol in elements.symbols().iter().filter(|s| s.is_unbacked()) {
+        let bound = program.scope.upper_bound(symbol)?;
+        // Larger sizes give more elements: the number is a product of sizes.
+        most = most.subs(&[(symbol.clone(), bound)].into());
+    }
+    (most != *elements && !most.symbols().iter().any(Name::is_unbacked)).then_some(most)
 }
 
 fn constant<V>(path: &str, output: bool, position: u32, value: &Arg<V>) -> Constant {
@@ -262,6 +291,7 @@ mod tests {
                 buffer("w.again", BufferKind::Constant(shared)),
             ],
             arena_bytes: Dim::sym("s0") * Dim::int(4) + 64,
+            scope: program().scope,
             ..KernelProgram::default()
         }
     }

@@ -41,6 +41,8 @@ pub struct Rule {
     /// Input and dimension; `None` for the dimension of an integer input.
     pub input: usize,
     pub dim: Option<usize>,
+    /// The computed symbol after which it is checked.
+    pub late: Option<u32>,
 }
 
 /// See the module.
@@ -128,6 +130,17 @@ fn check(spec: &LibrarySpec) -> Result<(), SpecError> {
             None => Ok(()),
         }
     };
+    let staged = |name: &Name| {
+        let symbol = |stage: &crate::spec::Stage| spec.symbols.get(stage.symbol as usize);
+        spec.stages.iter().filter_map(symbol).any(|symbol| symbol.name == name.as_str())
+    };
+    let known_somewhere = |place: &str, dim: &Dim| {
+        declared(place, &dim.symbols())?;
+        match dim.symbols().iter().find(|name| computed(name) && !staged(name)) {
+            Some(name) => Err(inconsistent(format!("{place} depends on {}, which nothing computes", name.as_str()))),
+            None => Ok(()),
+        }
+    };
     if let Some(size) = &spec.arena_size {
         known_at_entry("the size of the arena", size)?;
     }
@@ -141,14 +154,12 @@ fn check(spec: &LibrarySpec) -> Result<(), SpecError> {
     for (index, buffer) in spec.buffers.iter().enumerate() {
         let legal = match buffer {
             Buffer::Input(input) => is_tensor(&spec.inputs, *input),
-            Buffer::Output(output) => {
-                is_tensor(&spec.outputs, *output) && spec.outputs[*output as usize].staged.is_none()
-            }
+            Buffer::Output(output) => is_tensor(&spec.outputs, *output),
             Buffer::State(state) => (*state as usize) < spec.states.len(),
             Buffer::Arena { offset, size } => {
-                known_at_entry(&format!("buffer {index}"), offset)?;
-                known_at_entry(&format!("buffer {index}"), size)?;
-                spec.arena_size.is_some()
+                known_somewhere(&format!("buffer {index}"), offset)?;
+                known_somewhere(&format!("buffer {index}"), size)?;
+                spec.arena_size.is_some() || spec.late(&size.symbols()).is_some()
             }
             Buffer::Weights { offset, size } => offset.checked_add(*size).is_some_and(|end| i64::try_from(end).is_ok()),
         };
@@ -157,12 +168,11 @@ fn check(spec: &LibrarySpec) -> Result<(), SpecError> {
         }
     }
     for leaf in spec.outputs.iter() {
-        let staged = leaf.staged.map(|index| spec.buffers.get(index as usize));
-        if !matches!(staged, None | Some(Some(Buffer::Arena { .. }))) {
-            return Err(inconsistent(format!("output {} is not staged in an arena buffer", leaf.path)));
+        for size in leaf.shape.iter().chain(&leaf.value) {
+            known_somewhere(&format!("the size of output {}", leaf.path), size)?;
         }
-        if leaf.staged.is_none() && leaf.shape.iter().any(|size| size.symbols().iter().any(&computed)) {
-            return Err(inconsistent(format!("the size of output {} is computed, so it must be staged", leaf.path)));
+        if let Some(most) = &leaf.most {
+            known_at_entry(&format!("the greatest size of output {}", leaf.path), most)?;
         }
     }
     Ok(())
@@ -275,6 +285,11 @@ fn rules(spec: &LibrarySpec, bindings: &[Bound]) -> Result<Vec<Rule>, SpecError>
             }
             return Err(inconsistent(format!("the rule {} can never hold", constraint.rule)));
         }
+        if let Some(late) = spec.late(&symbols) {
+            let text = constraint.text.clone().unwrap_or_else(|| format!("must satisfy {}", constraint.rule));
+            rules.push(Rule { pred: constraint.rule.clone(), text, input: 0, dim: None, late: Some(late) });
+            continue;
+        }
         let involved = |bound: &&Bound| symbols.contains(&Name::new(&spec.symbols[bound.symbol].name));
         if bindings.iter().filter(involved).any(|bound| bound.source == SymbolSource::Computed) {
             return Err(inconsistent(format!("the rule {} is about a value that the run computes", constraint.rule)));
@@ -287,6 +302,7 @@ fn rules(spec: &LibrarySpec, bindings: &[Bound]) -> Result<Vec<Rule>, SpecError>
             text: constraint.text.clone().unwrap_or_else(|| format!("must satisfy {}", constraint.rule)),
             input: bound.input,
             dim: (bound.source == SymbolSource::Dimension).then_some(bound.dim),
+            late: None,
         });
     }
     Ok(rules)

@@ -21,9 +21,9 @@ mod symbols;
 mod weights;
 
 pub use interface::{Identity, describe, symbols};
-pub use layout::dtype_from_code;
+pub use layout::{dtype_code, dtype_from_code};
 pub use library::{
     CompiledObject, LARGEST_EMBEDDED, LibraryError, LibraryFiles, WeightsPlacement, link_objects, write_library,
 };
 pub use names::is_identifier;
-pub use spec::{Buffer, Constant, Constraint, Leaf, LeafKind, LibrarySpec, SpecError, State, Symbol, Weights};
+pub use spec::{Buffer, Constant, Constraint, Leaf, LeafKind, LibrarySpec, SpecError, Stage, State, Symbol, Weights};

@@ -33,6 +33,8 @@ pub struct LibrarySpec {
     pub buffers: Vec<Buffer>,
     /// Bytes of the arena; `None` = no arena.
     pub arena_size: Option<Dim>,
+    /// The symbols that the run computes, in the order in which it does.
+    pub stages: Vec<Stage>,
     /// Texts of the failures that the program reports with `rt_fail`, by message id; `{}` stands for the value.
     pub messages: Vec<String>,
 }
@@ -52,12 +54,13 @@ pub struct Leaf {
     pub value: Option<Dim>,
     /// Inputs: the program writes to the caller's data.
     pub mutated: bool,
-    /// Outputs whose size the run computes: the buffer (an arena one) that the runtime copies to the caller afterwards.
-    pub staged: Option<u32>,
+    /// Outputs whose size the run computes: the greatest number of elements that it can have, from the symbols of the
+    /// inputs, if that is known.
+    pub most: Option<Dim>,
 }
 
 impl Leaf {
-    /// A tensor leaf that is neither mutated nor staged.
+    /// A tensor leaf that is not mutated.
     pub fn tensor(path: &str, position: u32, dtype: DType, shape: Vec<Dim>) -> Leaf {
         Leaf {
             path: path.to_owned(),
@@ -67,7 +70,7 @@ impl Leaf {
             shape,
             value: None,
             mutated: false,
-            staged: None,
+            most: None,
         }
     }
 
@@ -96,12 +99,32 @@ pub struct Symbol {
     /// Inclusive bounds; `i64::MAX` = none above.
     pub min: i64,
     pub max: i64,
-    /// The run computes it (an unbacked symbol): the entry function writes `symbols[i]`. All others are solved from the
-    /// input sizes.
+    /// The run computes it (an unbacked symbol): the entry function calls `rt_bind`. All others are solved from the input
+    /// sizes.
     pub computed: bool,
 }
 
-/// A rule that every call must satisfy, over symbols that are not computed.
+/// What the run knows when it has computed a symbol.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// Index of the symbol.
+    pub symbol: u32,
+    /// Bytes of the arena for the buffers whose sizes are known then.
+    pub arena: Dim,
+}
+
+impl LibrarySpec {
+    /// The symbol that decides an expression last, if the run computes any of its symbols.
+    pub fn late(&self, symbols: &std::collections::BTreeSet<pt2c_ir::dim::Symbol>) -> Option<u32> {
+        let mentioned = |stage: &&Stage| {
+            let name = self.symbols.get(stage.symbol as usize).map(|s| s.name.as_str());
+            symbols.iter().any(|s| Some(s.as_str()) == name)
+        };
+        self.stages.iter().rev().find(mentioned).map(|stage| stage.symbol)
+    }
+}
+
+/// A rule that every call must satisfy. One that mentions computed symbols is checked when the last is known.
 #[derive(Clone, Debug)]
 pub struct Constraint {
     pub rule: Pred,
@@ -125,9 +148,10 @@ pub struct State {
 pub enum Buffer {
     /// The data of `inputs[i]` (a tensor).
     Input(u32),
-    /// The data of `outputs[i]` (a tensor, not staged).
+    /// The data of `outputs[i]` (a tensor).
     Output(u32),
-    /// A place in the arena, in bytes; offsets are multiples of [`pt2c_abi::ALIGNMENT`].
+    /// A place in the arena (in that of a stage, if the size depends on symbols that the run computes), in bytes;
+    /// offsets are multiples of [`pt2c_abi::ALIGNMENT`].
     Arena { offset: Dim, size: Dim },
     /// `states[i]`.
     State(u32),

@@ -5,7 +5,9 @@ use std::process::Command;
 
 use pt2c_ir::dim::Dim;
 use pt2c_ir::{DType, TensorData};
-use pt2c_library::{Buffer, CompiledObject, Leaf, LibrarySpec, State, Symbol, Weights, WeightsPlacement, link_objects};
+use pt2c_library::{
+    Buffer, CompiledObject, Leaf, LibrarySpec, Stage, State, Symbol, Weights, WeightsPlacement, link_objects,
+};
 use pt2c_native::library::{Instance, InstanceOptions, RunError, Value};
 
 fn floats(sizes: &[usize], values: &[f32]) -> TensorData {
@@ -37,7 +39,7 @@ fn objects() -> Vec<CompiledObject> {
     let mut y = Leaf::tensor("y", 2, DType::F32, vec![rows() * int(2) + int(1)]);
     y.mutated = true;
     let mut positive = Leaf::tensor("positive", 1, DType::F32, vec![Dim::sym("u0")]);
-    positive.staged = Some(4);
+    positive.most = Some(rows() * int(4));
     let symbol = |name: &str, computed| Symbol { name: name.into(), min: 0, max: i64::MAX, computed };
     let spec = LibrarySpec {
         name: "toy".into(),
@@ -61,7 +63,9 @@ fn objects() -> Vec<CompiledObject> {
             Buffer::Weights { offset: 0, size: 16 },
             Buffer::State(0),
             Buffer::State(1),
+            Buffer::Output(1),
         ],
+        stages: vec![Stage { symbol: 2, arena: int(0) }],
         arena_size: Some(rows() * int(80)),
         messages: vec!["x holds NaN at element {}".into()],
         ..LibrarySpec::default()

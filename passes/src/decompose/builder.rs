@@ -27,6 +27,7 @@ pub type Decomposition = fn(&mut Builder<'_>, &Call<'_, Val>) -> Result<Vec<Val>
 /// shape …) return their operand.
 pub struct Builder<'a> {
     build: &'a mut dyn Build,
+    stated: Vec<Fact>,
 }
 
 macro_rules! unary {
@@ -54,7 +55,18 @@ macro_rules! binary {
 impl<'a> Builder<'a> {
     /// A builder that adds to `build`.
     pub fn new(build: &'a mut dyn Build) -> Builder<'a> {
-        Builder { build }
+        Builder { build, stated: Vec::new() }
+    }
+
+    /// A builder for the decomposition of a call whose results the program states to be of these types.
+    pub fn of_call(build: &'a mut dyn Build, stated: Vec<Fact>) -> Builder<'a> {
+        Builder { build, stated }
+    }
+
+    /// What the program says of the results of the call that is decomposed: sizes that depend on values are symbols
+    /// there, which the call binds. Empty for a call inside of another decomposition.
+    pub fn stated(&self) -> &[Fact] {
+        &self.stated
     }
 
     /// Adds any call.

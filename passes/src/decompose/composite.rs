@@ -153,11 +153,9 @@ fn fake_quantize(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
     Ok(vec![b.cast(y, dtype)?])
 }
 
-/// Output position `i` comes from the first element whose running count of repeats is above `i`.
+/// Output position `i` comes from the run of repeats that it lies in.
 fn repeat(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
     let (x, repeats) = (tensor(c, "self")?, tensor(c, "repeats")?);
-    output(b, c)?;
-    let size = c.opt_dim("output_size")?.ok_or_else(|| OpError::invalid("no output size"))?;
     let (x, dim) = match c.opt_int("dim")? {
         Some(_) => (x, dim_arg(c, "dim", b.rank(x))?),
         None => {
@@ -165,16 +163,15 @@ fn repeat(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
             (b.reshape(x, &[numel])?, 0)
         }
     };
+    let size = match c.opt_dim("output_size")? {
+        Some(size) => size,
+        None => super::dynamic::stated(b, 0, dim)?,
+    };
     let n = b.shape(x).get(dim).cloned().unwrap_or(Dim::ONE);
     let repeats = b.cast(repeats, DType::I64)?;
     let count = b.fact(repeats).numel();
     let repeats = b.reshape(repeats, &[count])?;
     let repeats = b.expand(repeats, &[n])?;
-    let ends = b.scan(repeats, 0, "sum")?;
-    let at = b.iota(&size, DType::I64)?;
-    let at = b.unsqueeze(at, 1)?;
-    let over = b.le(ends, at)?;
-    let over = b.cast(over, DType::I64)?;
-    let from = b.reduce(over, &[1], "sum")?;
+    let from = super::dynamic::repeated(b, repeats, &size)?;
     Ok(vec![b.take(x, from, dim)?])
 }

@@ -38,9 +38,35 @@ pub(super) fn plan(
     indices: &[Option<Val>],
 ) -> Result<(Indexing, Vec<Val>), OpError> {
     let facts: Vec<_> = indices.iter().map(|i| i.map(|v| b.fact(v))).collect();
-    let plan = Indexing::new(b.scope(), shape, &facts.iter().map(Option::as_ref).collect::<Vec<_>>())?;
+    let mut plan = Indexing::new(b.scope(), shape, &facts.iter().map(Option::as_ref).collect::<Vec<_>>())?;
+    let masked = |v: Val, b: &Builder<'_>| matches!(b.dtype(v), DType::Bool | DType::U8);
     let mut values = Vec::new();
-    for (index, size) in indices.iter().zip(shape) {
+    let mut sizes = shape.iter();
+    if indices.iter().flatten().any(|v| masked(*v, b)) {
+        // The number of selected elements is a size of the result: the last one of the indices' own dimensions.
+        let last = (plan.place + plan.broadcast.len()).checked_sub(1).ok_or_else(|| OpError::invalid("no index"))?;
+        let size = super::dynamic::stated(b, 0, last)?;
+        for slot in plan.broadcast.iter_mut().rev().take(1) {
+            slot.clone_from(&size);
+        }
+        if let Some(slot) = plan.shape.get_mut(last) {
+            slot.clone_from(&size);
+        }
+        for index in indices {
+            match index {
+                None => {
+                    sizes.next();
+                }
+                Some(mask) if masked(*mask, b) => {
+                    let _ = sizes.by_ref().take(b.rank(*mask)).count();
+                    values.extend(super::dynamic::indices_of(b, *mask, &size)?);
+                }
+                Some(v) => values.push(wrapped(b, *v, sizes.next().unwrap_or(&Dim::ONE))?),
+            }
+        }
+        return Ok((plan, values));
+    }
+    for (index, size) in indices.iter().zip(sizes) {
         if let Some(v) = index {
             values.push(wrapped(b, *v, size)?);
         }
@@ -119,8 +145,22 @@ fn one_hot(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
     let out = outputs(b, c)?.into_iter().next().ok_or_else(|| OpError::invalid("no output"))?;
     let x = b.cast(tensor(c, "self")?, DType::I64)?;
     let last = b.rank(x);
+    let mut classes = out.shape.get(last).cloned().unwrap_or(Dim::ONE);
+    if c.int("num_classes")? < 0 {
+        classes = super::dynamic::stated(b, 0, last)?;
+        let numel = b.fact(x).numel();
+        let flat = b.reshape(x, &[numel])?;
+        let largest = b.reduce(flat, &[0], "max")?;
+        let one = b.constant(1.0, DType::I64)?;
+        let found = b.add(largest, one)?;
+        super::dynamic::bind(b, found, &classes)?;
+    }
+    let (low, high) = (b.constant(0.0, DType::I64)?, b.constant_dim(&classes, DType::I64)?);
+    let (above, below) = (b.ge(x, low)?, b.lt(x, high)?);
+    let legal = b.and(above, below)?;
+    b.assert(legal, "one_hot: class values must be non-negative and smaller than num_classes")?;
     let x = b.unsqueeze(x, last)?;
-    let classes = b.iota(&out.shape[last], DType::I64)?;
+    let classes = b.iota(&classes, DType::I64)?;
     let hot = b.eq(x, classes)?;
     Ok(vec![b.cast(hot, out.dtype)?])
 }

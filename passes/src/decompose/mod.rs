@@ -17,6 +17,7 @@ mod creation;
 mod dft;
 mod distance;
 mod dtype;
+mod dynamic;
 mod einsum;
 mod embedding_bag;
 mod fft;
@@ -46,7 +47,7 @@ use indexmap::IndexMap;
 use pt2c_ir::dim::Scope;
 use pt2c_ir::{Arg, Diagnostic, Fact, Graph, LocationId, Node, NodeKind, Program, ValueId};
 use pt2c_ops::movement::movement_of;
-use pt2c_ops::{Call, OpError, Tags, infer, lookup};
+use pt2c_ops::{Call, OpError, has_effect, infer, lookup};
 use std::sync::{Arc, OnceLock};
 
 /// All families, one a line; views, slices and joins follow their plans in the operator table instead.
@@ -62,6 +63,7 @@ const FAMILIES: &[&[(&str, Decomposition)]] = &[
     creation::TABLE,
     distance::TABLE,
     dtype::TABLE,
+    dynamic::TABLE,
     einsum::TABLE,
     embedding_bag::TABLE,
     fft::TABLE,
@@ -151,7 +153,7 @@ fn decompose_graph(graph: &Graph, scope: &Scope) -> Result<Graph, Failure> {
         location: LocationId::UNKNOWN,
         error,
     })?;
-    result.remove_dead(|n| n.op().and_then(lookup).is_some_and(|op| op.def.tags.has(Tags::EFFECT)));
+    result.remove_dead(has_effect);
     Ok(result)
 }
 
@@ -173,7 +175,7 @@ fn decompose_node(build: &mut GraphBuild<'_>, node: &Node, map: &IndexMap<ValueI
                 let args = args.into_iter().map(|a| build.with_decomposed_body(a)).collect::<Result<Vec<_>, _>>()?;
                 build.append(op, args, node.outputs.clone())
             } else {
-                build.call(op, args)
+                build.expand(op, args, node.outputs.clone())
             }
         }
     }
@@ -213,6 +215,21 @@ impl GraphBuild<'_> {
         Ok(self.graph.values(node).map(|v| self.value(v)).collect())
     }
 
+    /// Decomposes a call whose results the program states to be of these types.
+    fn expand(&mut self, op: &str, args: Vec<Arg<Val>>, stated: Vec<Fact>) -> Result<Vec<Val>, OpError> {
+        let known = lookup(op).ok_or_else(|| OpError::UnknownOperator(op.to_string()))?;
+        let decomposition = decomposition_of(op)
+            .ok_or_else(|| OpError::Unsupported(format!("`{op}` has no decomposition into primitives")))?;
+        if self.depth >= MAX_DEPTH {
+            return Err(OpError::Invalid(format!("the decomposition of `{op}` does not end")));
+        }
+        self.depth += 1;
+        let scope = self.scope;
+        let result = decomposition(&mut Builder::of_call(self, stated), &Call { op: known, args: &args, scope });
+        self.depth -= 1;
+        result
+    }
+
     /// Bodies of control flow and regions are decomposed too.
     fn with_decomposed_body(&self, arg: Arg<Val>) -> Result<Arg<Val>, OpError> {
         match arg {
@@ -232,17 +249,7 @@ impl Build for GraphBuild<'_> {
             let facts = infer(op, &facts, self.scope)?;
             return self.append(op, args, facts);
         }
-        let known = lookup(op).ok_or_else(|| OpError::UnknownOperator(op.to_string()))?;
-        let decomposition = decomposition_of(op)
-            .ok_or_else(|| OpError::Unsupported(format!("`{op}` has no decomposition into primitives")))?;
-        if self.depth >= MAX_DEPTH {
-            return Err(OpError::Invalid(format!("the decomposition of `{op}` does not end")));
-        }
-        self.depth += 1;
-        let scope = self.scope;
-        let result = decomposition(&mut Builder::new(self), &Call { op: known, args: &args, scope });
-        self.depth -= 1;
-        result
+        self.expand(op, args, Vec::new())
     }
 
     fn fact(&self, v: Val) -> Fact {

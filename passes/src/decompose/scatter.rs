@@ -222,6 +222,19 @@ fn index_put(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
         let new = b.expand(values, &shape)?;
         return Ok(vec![if accumulate { b.add(x, new)? } else { new }]);
     }
+    if let ([index], [dim], [count]) = (&at[..], &plan.dims[..], &plan.broadcast[..])
+        && plan.place > 0
+    {
+        // One vector of indices: written along its dimension, so that nothing is moved.
+        let mut size = shape.clone();
+        if let Some(n) = size.get_mut(*dim) {
+            n.clone_from(count);
+        }
+        let new = b.expand(values, &size)?;
+        let index = spread(b, *index, &size, *dim)?;
+        let kind = if accumulate { "add" } else { "set" };
+        return Ok(vec![scattered(b, x, index, new, *dim, kind)?]);
+    }
     // Values lie as the indexed result does: its index dimensions go to the front with the indexed ones.
     let mut put = values;
     if plan.place > 0 {

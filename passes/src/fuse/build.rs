@@ -1,13 +1,13 @@
 //! Writing groups out as regions.
 
 use super::groups::Groups;
-use pt2c_ir::{Arg, Diagnostic, Graph, NodeId, NodeKind, Program, ValueId};
+use pt2c_ir::dim::Scope;
+use pt2c_ir::{Arg, Diagnostic, Graph, NodeId, NodeKind, ValueId};
 use std::collections::BTreeMap;
 
 /// The fused graph.
-pub fn build(program: &Program, groups: &Groups) -> Result<Graph, Diagnostic> {
-    let graph = &program.graph;
-    let mut builder = Builder { program, groups, fused: Graph::new(), placed: BTreeMap::new() };
+pub fn build(graph: &Graph, scope: &Scope, groups: &Groups) -> Result<Graph, Diagnostic> {
+    let mut builder = Builder { graph, scope, groups, fused: Graph::new(), placed: BTreeMap::new() };
     for value in graph.inputs() {
         if let Some(fact) = graph.fact(value) {
             let new = builder.fused.add_input(&graph.node(value.node).name, fact.clone());
@@ -40,7 +40,8 @@ struct Region {
 }
 
 struct Builder<'p> {
-    program: &'p Program,
+    graph: &'p Graph,
+    scope: &'p Scope,
     groups: &'p Groups,
     fused: Graph,
     /// Materialised values of the original graph in the fused one.
@@ -54,7 +55,7 @@ fn internal(e: impl std::fmt::Display) -> Diagnostic {
 impl Builder<'_> {
     /// The body of a group: its members and everything inlined into them.
     fn body(&self, group: usize) -> Result<Region, Diagnostic> {
-        let graph = &self.program.graph;
+        let graph = self.graph;
         let members = &self.groups.groups[group].members;
         let mut region = Region {
             body: Graph::new(),
@@ -63,6 +64,12 @@ impl Builder<'_> {
             name: String::new(),
             lead: members[0],
         };
+        if super::classify(graph.node(region.lead)) == super::Class::Control {
+            // Stays as it is.
+            region.operands = graph.node(region.lead).operands().collect();
+            region.results = graph.values(region.lead).collect();
+            return Ok(region);
+        }
         let mut cloned: BTreeMap<ValueId, ValueId> = BTreeMap::new();
         for &member in members {
             self.clone_node(group, member, &mut region, &mut cloned)?;
@@ -95,7 +102,7 @@ impl Builder<'_> {
 
     /// Whether `user` reads `value` for another group (directly, or inlined into one).
     fn uses_outside(&self, group: usize, user: NodeId, value: ValueId) -> bool {
-        let graph = &self.program.graph;
+        let graph = self.graph;
         if !graph.node(user).operands().any(|o| o == value) {
             return false;
         }
@@ -115,7 +122,7 @@ impl Builder<'_> {
         region: &mut Region,
         cloned: &mut BTreeMap<ValueId, ValueId>,
     ) -> Result<(), Diagnostic> {
-        let graph = &self.program.graph;
+        let graph = self.graph;
         // Depth first without recursion: chains of inlined nodes can be long.
         let mut stack = vec![(id, false)];
         while let Some((id, ready)) = stack.pop() {
@@ -163,7 +170,7 @@ impl Builder<'_> {
         if let Some(known) = self.placed.get(&value) {
             return Ok(*known);
         }
-        let node = self.program.graph.node(value.node);
+        let node = self.graph.node(value.node);
         let NodeKind::Tensor(name) = &node.kind else {
             return Err(internal(format!("`{}` is used before it is computed", node.name)));
         };
@@ -174,11 +181,26 @@ impl Builder<'_> {
     }
 
     fn emit(&mut self, region: &Region) -> Result<(), Diagnostic> {
-        let graph = &self.program.graph;
+        let graph = self.graph;
         let operands =
             region.operands.iter().map(|v| self.materialised(*v).map(Some)).collect::<Result<Vec<_>, _>>()?;
         let facts = region.results.iter().filter_map(|v| graph.fact(*v).cloned()).collect();
         let lead = graph.node(region.lead);
+        if let (super::Class::Control, NodeKind::Call { op, args }) = (super::classify(lead), &lead.kind) {
+            let mut new = Vec::with_capacity(args.len());
+            for arg in args {
+                new.push(match arg {
+                    Arg::Graph(body) => Arg::Graph(super::fuse_graph(body, self.scope)?.into()),
+                    other => other.try_map(|v| self.materialised(*v))?,
+                });
+            }
+            let node = self.fused.add_call(op, new, &lead.name, lead.outputs.clone(), lead.location);
+            let node = node.map_err(internal)?;
+            for (old, new) in region.results.iter().zip(self.fused.values(node).collect::<Vec<_>>()) {
+                self.placed.insert(*old, new);
+            }
+            return Ok(());
+        }
         let kind = lead.op().unwrap_or_default().trim_start_matches("prim.").to_string();
         let args = vec![Arg::Tensors(operands), Arg::Graph(region.body.clone().into()), Arg::Str(kind)];
         let location = lead.location;
@@ -206,7 +228,9 @@ fn order(regions: &[Region], groups: &Groups) -> Vec<usize> {
                 continue;
             }
             stack.push((g, true));
-            let before = regions[g].operands.iter().filter_map(|v| groups.of.get(&v.node).copied());
+            let bound = groups.binding.get(g).into_iter().flatten();
+            let before = regions[g].operands.iter().map(|v| &v.node).chain(bound);
+            let before = before.filter_map(|n| groups.of.get(n).copied());
             stack.extend(before.filter(|b| !done[*b] && *b != g).map(|b| (b, false)));
         }
     }

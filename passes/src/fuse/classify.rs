@@ -22,6 +22,8 @@ pub enum Class {
     Reduction,
     /// Combines overlapping windows of elements.
     Window,
+    /// No computation: control flow and binding of symbols. Reads its operands from memory.
+    Control,
     /// A kernel of its own; others may follow as its epilogue if the flag is set.
     Root { epilogue: bool },
 }
@@ -60,6 +62,7 @@ pub fn classify(node: &Node) -> Class {
     }
     match lookup(op) {
         Some(op) if op.def.tags.has(Tags::POINTWISE) => Class::Pointwise,
+        Some(op) if op.def.tags.has(Tags::CONTROL) => Class::Control,
         _ => Class::Root { epilogue: false },
     }
 }
@@ -77,14 +80,14 @@ pub fn cost(node: &Node) -> u32 {
         },
         Class::Guarded => 2,
         Class::Indexed => 4,
-        Class::Reduction | Class::Window | Class::Root { .. } => 1000,
+        Class::Reduction | Class::Window | Class::Control | Class::Root { .. } => 1000,
     }
 }
 
 /// Whether evaluating the node needs statements (checks, loops), so that it cannot stand under a condition.
 pub fn needs_statements(graph: &Graph, node: &Node) -> bool {
     match classify(node) {
-        Class::Indexed | Class::Reduction | Class::Window | Class::Root { .. } => true,
+        Class::Indexed | Class::Reduction | Class::Window | Class::Control | Class::Root { .. } => true,
         // Integer division checks its divisor unless that is a constant.
         Class::Pointwise => {
             let divides =

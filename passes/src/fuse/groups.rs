@@ -38,6 +38,8 @@ pub struct Groups {
     pub groups: Vec<Group>,
     /// The group of each member.
     pub of: BTreeMap<NodeId, usize>,
+    /// For each group the nodes that give a value to the symbols it speaks of.
+    pub binding: Vec<Vec<NodeId>>,
 }
 
 struct Former<'g> {
@@ -49,6 +51,32 @@ struct Former<'g> {
     inlined: BTreeSet<NodeId>,
     /// Views that must be materialised.
     forced: BTreeSet<NodeId>,
+    /// For each node the nodes that give a value to the symbols it speaks of, as if they were operands.
+    binders: BTreeMap<NodeId, Vec<ValueId>>,
+}
+
+/// Whether the node sorts: it reads whole rows again and again.
+fn sorts(node: &Node) -> bool {
+    matches!(node.op(), Some("prim.sort" | "prim.topk" | "prim.sort_rows"))
+}
+
+/// The nodes behind which each node must come because of the symbols it speaks of.
+fn binders(graph: &Graph) -> BTreeMap<NodeId, Vec<ValueId>> {
+    let mut by: BTreeMap<Symbol, NodeId> = BTreeMap::new();
+    let mut found = BTreeMap::new();
+    for (id, node) in graph.nodes() {
+        let needed: Vec<ValueId> =
+            node.late_symbols().iter().filter_map(|s| by.get(s)).map(|&node| ValueId { node, index: 0 }).collect();
+        if !needed.is_empty() {
+            found.insert(id, needed);
+        }
+        if classify(node) == Class::Control {
+            for symbol in node.binds() {
+                by.entry(symbol).or_insert(id);
+            }
+        }
+    }
+    found
 }
 
 /// Forms groups over a graph of primitives.
@@ -60,12 +88,14 @@ pub fn form(graph: &Graph, scope: &Scope) -> Groups {
         of: BTreeMap::new(),
         inlined: BTreeSet::new(),
         forced: BTreeSet::new(),
+        binders: binders(graph),
     };
     former.force_views();
     for (id, node) in graph.nodes() {
         former.place(id, node);
     }
-    Groups { groups: former.groups, of: former.of }
+    let binding = (0..former.groups.len()).map(|g| former.binding(g)).collect();
+    Groups { groups: former.groups, of: former.of, binding }
 }
 
 impl<'g> Former<'g> {
@@ -113,6 +143,14 @@ impl<'g> Former<'g> {
             self.forced.insert(v.node);
         }
         for (_, node) in graph.nodes() {
+            if classify(node) == Class::Control || sorts(node) {
+                for v in node.operands() {
+                    if matches!(classify(graph.node(v.node)), Class::View | Class::Generator) {
+                        self.forced.insert(v.node);
+                    }
+                }
+                continue;
+            }
             if !matches!(classify(node), Class::Root { .. }) {
                 continue;
             }
@@ -144,6 +182,7 @@ impl<'g> Former<'g> {
         let class = classify(node);
         match class {
             Class::Leaf => {}
+            Class::Control => self.start(id, Kind::Alone),
             Class::Generator | Class::View if !self.forced.contains(&id) => {
                 self.inlined.insert(id);
             }
@@ -260,7 +299,8 @@ impl<'g> Former<'g> {
             Class::Root { .. } if node.op() == Some("prim.attention") => {
                 node.args().get(3).and_then(Arg::as_tensor) != Some(&via)
             }
-            Class::Root { epilogue } => epilogue,
+            Class::Root { epilogue } => epilogue || sorts(node),
+            Class::Control => true,
             _ => false,
         }
     }
@@ -302,17 +342,28 @@ impl<'g> Former<'g> {
         expands && mine != read
     }
 
-    /// Materialised values and group members that `node` reads, through inlined nodes.
-    fn bases(&self, node: &Node) -> Vec<ValueId> {
+    /// What gives a value to the symbols that a group's members, and what is inlined into them, speak of.
+    fn binding(&self, group: usize) -> Vec<NodeId> {
+        let members = self.groups.get(group).map_or(&[][..], |g| &g.members);
+        let bases = members.iter().flat_map(|m| self.bases(*m, self.graph.node(*m)));
+        let control = |v: &ValueId| classify(self.graph.node(v.node)) == Class::Control;
+        bases.filter(control).map(|v| v.node).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Materialised values and group members that `node` reads, through inlined nodes, and what gives a value to the
+    /// symbols that it speaks of.
+    fn bases(&self, id: NodeId, node: &Node) -> Vec<ValueId> {
         let mut found = Vec::new();
         let mut seen = BTreeSet::new();
-        let mut stack: Vec<ValueId> = node.operands().collect();
+        let bound = |id: &NodeId| self.binders.get(id).map_or(&[][..], Vec::as_slice);
+        let mut stack: Vec<ValueId> = node.operands().chain(bound(&id).iter().copied()).collect();
         while let Some(v) = stack.pop() {
             if !seen.insert(v) {
                 continue;
             }
             if self.inlined.contains(&v.node) {
                 stack.extend(self.graph.node(v.node).operands());
+                stack.extend(bound(&v.node));
             } else {
                 found.push(v);
             }
@@ -323,7 +374,7 @@ impl<'g> Former<'g> {
 
     /// The group that the node may join, the latest first.
     fn joinable(&self, id: NodeId, node: &Node, class: Class) -> Option<usize> {
-        let bases = self.bases(node);
+        let bases = self.bases(id, node);
         let mut candidates: Vec<usize> = bases.iter().filter_map(|b| self.of.get(&b.node).copied()).collect();
         candidates.sort_unstable();
         candidates.dedup();
@@ -338,7 +389,7 @@ impl<'g> Former<'g> {
     fn operand_count(&self, group: usize, more: &[ValueId]) -> usize {
         let mut all: BTreeSet<ValueId> = more.iter().copied().collect();
         for m in &self.groups[group].members {
-            all.extend(self.bases(self.graph.node(*m)));
+            all.extend(self.bases(*m, self.graph.node(*m)));
         }
         all.iter().filter(|v| self.of.get(&v.node) != Some(&group)).count()
     }
@@ -354,7 +405,9 @@ impl<'g> Former<'g> {
             }
             if seen.insert(g) {
                 for m in &self.groups[g].members {
-                    stack.extend(self.bases(self.graph.node(*m)).iter().filter_map(|b| self.of.get(&b.node).copied()));
+                    stack.extend(
+                        self.bases(*m, self.graph.node(*m)).iter().filter_map(|b| self.of.get(&b.node).copied()),
+                    );
                 }
             }
         }

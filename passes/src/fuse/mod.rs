@@ -17,12 +17,17 @@ mod groups;
 
 pub use classify::{Class, classify};
 
-use pt2c_ir::{Diagnostic, Program};
+use pt2c_ir::dim::Scope;
+use pt2c_ir::{Diagnostic, Graph, Program};
 
 /// Fuses a program of primitives.
 pub fn fuse(program: &Program) -> Result<Program, Diagnostic> {
-    let groups = groups::form(&program.graph, &program.scope);
     let mut fused = program.clone();
-    fused.graph = build::build(program, &groups)?;
+    fused.graph = fuse_graph(&program.graph, &program.scope)?;
     Ok(fused)
+}
+
+/// Fuses a graph and the bodies of control flow in it.
+fn fuse_graph(graph: &Graph, scope: &Scope) -> Result<Graph, Diagnostic> {
+    build::build(graph, scope, &groups::form(graph, scope))
 }

@@ -15,6 +15,10 @@ use std::collections::BTreeSet;
 pub fn assign_layouts(program: &Program) -> Result<Program, Diagnostic> {
     let mut fixed: BTreeSet<ValueId> = program.graph.output_values().collect();
     for (id, _) in program.graph.nodes() {
+        // Bodies of control flow take and give row-major tensors.
+        if crate::fuse::classify(program.graph.node(id)) == crate::fuse::Class::Control || sorts(&program.graph, id) {
+            fixed.extend(program.graph.node(id).operands());
+        }
         if let Some((operands, body)) = region(&program.graph, id) {
             fixed.extend(
                 operands.iter().zip(body.inputs()).filter(|(_, input)| is_weight(body, *input)).map(|(v, _)| v),
@@ -96,6 +100,12 @@ fn region(graph: &Graph, id: NodeId) -> Option<(Vec<ValueId>, &Graph)> {
         [Arg::Tensors(operands), Arg::Graph(body), _] => Some((operands.iter().flatten().copied().collect(), body)),
         _ => None,
     }
+}
+
+/// Whether a region sorts: lines are expected at fixed distances.
+fn sorts(graph: &Graph, id: NodeId) -> bool {
+    let sort = |n: &Node| matches!(n.op(), Some("prim.sort" | "prim.topk" | "prim.sort_rows"));
+    region(graph, id).is_some_and(|(_, body)| body.nodes().any(|(_, n)| sort(n)))
 }
 
 fn has_contraction(body: &Graph) -> bool {

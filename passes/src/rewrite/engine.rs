@@ -234,6 +234,7 @@ impl<'p> Engine<'p> {
         }
         let scope = self.symbols();
         let before = self.egraph.nodes().len();
+        let stated = facts.clone().unwrap_or_default();
         let (call, outputs) = self.append(op, &args, facts)?;
         if usize::from(call) < before && is_pure(op) {
             // An equal call has been decomposed already.
@@ -243,7 +244,7 @@ impl<'p> Engine<'p> {
         self.context.from = Some(usize::from(call));
         self.context.step = Step::Decompose(op.to_string());
         self.depth += 1;
-        let result = decomposition(&mut self.b(), &Call { op: known, args: &args, scope });
+        let result = decomposition(&mut Builder::of_call(self, stated), &Call { op: known, args: &args, scope });
         self.depth -= 1;
         self.context = outer;
         let result = result?;

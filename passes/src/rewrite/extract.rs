@@ -7,10 +7,11 @@ use super::language::Head;
 use crate::decompose::Val;
 use egg::{Id, Language};
 use indexmap::IndexMap;
+use pt2c_ir::dim::{Dim, Symbol};
 use pt2c_ir::{Arg, Graph, LocationId, ValueId};
 use pt2c_ops::OpError;
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 /// Why a node of the result is what it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -81,6 +82,7 @@ fn schedule(engine: &Engine<'_>, choice: &Choice, outputs: &[Arg<Val>]) -> Resul
     let mut stack: Vec<Id> = roots.map(|r| egraph.find(r)).collect();
     // Chosen record and number of operands that are still missing.
     let mut needed: IndexMap<Id, (usize, usize)> = IndexMap::new();
+    let binders = binders(engine);
     let mut users: IndexMap<Id, Vec<Id>> = IndexMap::new();
     while let Some(class) = stack.pop() {
         if needed.contains_key(&class) {
@@ -91,6 +93,10 @@ fn schedule(engine: &Engine<'_>, choice: &Choice, outputs: &[Arg<Val>]) -> Resul
             failure(engine, egraph[class].data.oldest, error)
         })?;
         let mut children: Vec<Id> = egraph.nodes()[record].children().iter().map(|c| egraph.find(*c)).collect();
+        // What speaks of a symbol that data bind comes behind the binding.
+        for symbol in late_symbols(engine, class, record) {
+            children.extend(binders.get(&symbol).copied().filter(|b| *b != class));
+        }
         children.sort_unstable();
         children.dedup();
         needed.insert(class, (record, children.len()));
@@ -124,6 +130,38 @@ fn schedule(engine: &Engine<'_>, choice: &Choice, outputs: &[Arg<Val>]) -> Resul
         return Err(Failure::output(OpError::invalid("the chosen nodes need each other")));
     }
     Ok(result)
+}
+
+/// The class that gives each data-dependent symbol its value: the first effect that may.
+fn binders(engine: &Engine<'_>) -> BTreeMap<Symbol, Id> {
+    let mut binders = BTreeMap::new();
+    for effect in &engine.effects {
+        let class = engine.egraph.find(*effect);
+        let heads = &engine.egraph.analysis.heads;
+        for node in &engine.egraph[class].nodes {
+            let sizes = engine.egraph[class].data.facts.iter().flat_map(|f| &f.shape);
+            let mut bound: Vec<&Symbol> = sizes.filter_map(Dim::as_symbol).collect();
+            if let Head::Call { op, attrs, .. } = heads.get(node)
+                && op == "prim.bind"
+            {
+                bound.extend(attrs.iter().filter_map(|a| a.0.as_dim()).filter_map(Dim::as_symbol));
+            }
+            for symbol in bound.into_iter().filter(|s| s.is_unbacked()) {
+                binders.entry(symbol.clone()).or_insert(class);
+            }
+        }
+    }
+    binders
+}
+
+/// The data-dependent symbols that a node speaks of.
+fn late_symbols(engine: &Engine<'_>, class: Id, record: usize) -> BTreeSet<Symbol> {
+    let facts = &engine.egraph[class].data.facts;
+    let mut found: BTreeSet<Symbol> =
+        facts.iter().flat_map(|f| &f.shape).flat_map(Dim::symbols).filter(Symbol::is_unbacked).collect();
+    let heads = &engine.egraph.analysis.heads;
+    found.extend(pt2c_ir::late_symbols(&heads.args(&engine.egraph.nodes()[record], |_| ())));
+    found
 }
 
 fn emit(

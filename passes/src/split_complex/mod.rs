@@ -188,7 +188,8 @@ impl Split<'_> {
         }
         self.depth += 1;
         let scope = self.scope;
-        let result = rule(&mut Builder::new(self), &Call { op: known, args: &args, scope });
+        let stated = facts.to_vec();
+        let result = rule(&mut Builder::of_call(self, stated), &Call { op: known, args: &args, scope });
         self.depth -= 1;
         let result = result?;
         for (v, fact) in result.iter().zip(facts) {

@@ -49,8 +49,8 @@ pub enum LeafKind {
 
 /// The program writes into this input.
 pub const LEAF_MUTATED: u32 = 1;
-/// The size of this output is known only after the run; the runtime copies it from the arena buffer [`Leaf::staged`].
-pub const LEAF_STAGED: u32 = 2;
+/// The size of this output is known only during the run: when the computed symbol [`Leaf::late`] gets its value.
+pub const LEAF_LATE: u32 = 2;
 
 /// One input or output of the call.
 #[repr(C)]
@@ -72,13 +72,16 @@ pub struct Leaf {
     pub position: u32,
     /// First 8-byte word of the leaf in the typed struct.
     pub first_word: u32,
-    /// For a staged output: the index of the buffer that holds it.
-    pub staged: u32,
+    /// For a late output: the index of the last symbol that its size needs.
+    pub late: u32,
     pub reserved: u32,
     /// `rank` sizes.
     pub dims: *const Size,
     /// For an integer output: its value from the symbols.
     pub value: Program,
+    /// For a late output: the greatest number of elements that it can have, from the symbols of the inputs; absent = no
+    /// bound is known.
+    pub most: Program,
 }
 
 /// How a symbol gets its value.
@@ -89,7 +92,7 @@ pub enum SymbolSource {
     Dimension = 0,
     /// From integer input `input`: value = scale · symbol + offset.
     Int = 1,
-    /// The program computes it during the run (an unbacked symbol) and writes it to its slot.
+    /// The program computes it during the run (an unbacked symbol) and tells the runtime.
     Computed = 2,
 }
 
@@ -115,12 +118,16 @@ pub struct Binding {
     pub dim: u32,
     /// Never 0.
     pub scale: i64,
-    /// Added to scale · symbol; absent = 0.
+    /// Added to scale · symbol; absent = 0. For a computed symbol: bytes of the arena of the buffers whose sizes it
+    /// decides.
     pub offset: Program,
 }
 
 /// `Constraint::dim` of a rule about an integer input.
 pub const NO_DIM: u32 = u32::MAX;
+
+/// [`Constraint::late`] of a rule about inputs, [`Buffer::late`] of a buffer whose size the inputs decide.
+pub const NOT_LATE: u32 = u32::MAX;
 
 /// A rule over the symbols that every call must satisfy.
 #[repr(C)]
@@ -134,6 +141,9 @@ pub struct Constraint {
     pub dim: u32,
     /// Follows "is N, but " in the message: `must be at least 2 (s0 >= 2)`.
     pub text: *const c_char,
+    /// The computed symbol after which the rule is checked, or [`NOT_LATE`]: at the entry.
+    pub late: u32,
+    pub reserved: u32,
 }
 
 /// Where a buffer of the program lives.
@@ -163,6 +173,9 @@ pub struct Buffer {
     pub offset: Program,
     /// Bytes that the program uses of it.
     pub size: Program,
+    /// The computed symbol that decides the size last, in whose arena the buffer lies, or [`NOT_LATE`].
+    pub late: u32,
+    pub reserved: u32,
 }
 
 /// `State::initial` of a state that starts as zeros.
@@ -191,8 +204,9 @@ pub struct State {
 
 /// The function that the compiler generates: runs the whole program.
 ///
-/// `values[i]` is the base address of buffer `i`; `symbols` holds the bound symbols, and the function writes the
-/// computed ones. `call` is passed on to `parallel_for` and `fail`. Returns 0, or anything else after a `fail`.
+/// `values[i]` is the base address of buffer `i`; `symbols` holds the values of the symbols. `bind` changes both: it
+/// gives a computed symbol its value and places the buffers whose sizes are known then. `call` is passed on to
+/// `parallel_for`, `bind` and `fail`. Returns 0, or anything else after a `fail`.
 pub type MainFn = unsafe extern "C" fn(values: *const *mut c_void, symbols: *mut i64, call: *mut c_void) -> i32;
 
 /// A task that `parallel_for` divides: handles the indices `begin..end`.
@@ -331,11 +345,11 @@ const _: () = {
     use core::mem::size_of;
     assert!(size_of::<Program>() == 8);
     assert!(size_of::<Size>() == 32);
-    assert!(size_of::<Leaf>() == 64);
+    assert!(size_of::<Leaf>() == 72);
     assert!(size_of::<Symbol>() == 24);
     assert!(size_of::<Binding>() == 32);
-    assert!(size_of::<Constraint>() == 24);
-    assert!(size_of::<Buffer>() == 24);
+    assert!(size_of::<Constraint>() == 32);
+    assert!(size_of::<Buffer>() == 32);
     assert!(size_of::<State>() == 56);
     assert!(size_of::<Model>() == 256);
 };

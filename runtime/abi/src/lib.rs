@@ -18,7 +18,7 @@ pub use options::{Options, Status};
 pub use program::{Op, evaluate};
 
 /// Version of everything in this crate; the first 32-bit field after the descriptor's magic number.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Every buffer of the arena, the state block and the weights starts at a multiple of this many bytes.
 pub const ALIGNMENT: u64 = 64;

@@ -4,10 +4,12 @@
 //! explicit too: [`Graph::nodes`] is a topological order that new nodes are appended to, so that printing, passes
 //! and code generation visit nodes in one deterministic order.
 
+use crate::dim::{Dim, Symbol};
 use crate::{Arg, Fact, LocationId};
 use indexmap::IndexSet;
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 use petgraph::visit::EdgeRef;
+use std::collections::BTreeSet;
 
 /// A node of one graph.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -57,10 +59,47 @@ impl Node {
         if let NodeKind::Call { args, .. } = &self.kind { args } else { &[] }
     }
 
+    /// The symbols to which the node may give a value: the one that a `prim.bind` names, and sizes of its results that
+    /// are symbols by themselves.
+    pub fn binds(&self) -> Vec<Symbol> {
+        let named = match (self.op(), self.args()) {
+            (Some("prim.bind"), [_, Arg::Int(d)]) => d.as_symbol(),
+            _ => None,
+        };
+        let sizes = self.outputs.iter().flat_map(|f| &f.shape).filter_map(Dim::as_symbol);
+        named.into_iter().chain(sizes).filter(|s| s.is_unbacked()).cloned().collect()
+    }
+
+    /// The data-dependent symbols that the node speaks of, in types, arguments and bodies.
+    pub fn late_symbols(&self) -> BTreeSet<Symbol> {
+        let mut found = late_symbols(self.args());
+        found.extend(self.outputs.iter().flat_map(|f| &f.shape).flat_map(Dim::symbols).filter(Symbol::is_unbacked));
+        found
+    }
+
     /// The tensor operands, in order.
     pub fn operands(&self) -> impl Iterator<Item = ValueId> + '_ {
         self.args().iter().flat_map(|a| a.tensors().copied())
     }
+}
+
+/// The data-dependent symbols in arguments and in the graphs among them.
+pub fn late_symbols<V>(args: &[Arg<V>]) -> BTreeSet<Symbol> {
+    let mut found = BTreeSet::new();
+    for arg in args {
+        match arg {
+            Arg::Int(d) => found.extend(d.symbols()),
+            Arg::Ints(ds) => found.extend(ds.iter().flat_map(Dim::symbols)),
+            Arg::Graph(body) => {
+                let bound: BTreeSet<Symbol> = body.nodes().flat_map(|(_, n)| n.binds()).collect();
+                let used = body.nodes().flat_map(|(_, n)| n.late_symbols());
+                found.extend(used.filter(|s| !bound.contains(s)));
+            }
+            _ => {}
+        }
+    }
+    found.retain(Symbol::is_unbacked);
+    found
 }
 
 /// An edit that would break the graph.

@@ -34,7 +34,7 @@ pub use arg::Arg;
 pub use diagnostic::{Diagnostic, Severity};
 pub use dtype::DType;
 pub use fact::{DimOrder, Fact};
-pub use graph::{Graph, GraphError, Node, NodeId, NodeKind, ValueId};
+pub use graph::{Graph, GraphError, Node, NodeId, NodeKind, ValueId, late_symbols};
 pub use location::{Location, LocationId, Locations};
 pub use program::{
     Constraint, InputKind, InputSpec, OutputKind, OutputSpec, Program, Signature, TensorEntry, TensorRole, TreeSpec,

@@ -2,8 +2,8 @@
 
 use crate::{Call, OpError, Tensor, lookup};
 use indexmap::IndexMap;
-use pt2c_ir::dim::{Dim, Scope, Symbol};
-use pt2c_ir::{Arg, Graph, InputKind, NodeId, NodeKind, OutputKind, Program, ValueId};
+use pt2c_ir::dim::{Dim, Pred, Scope, Symbol};
+use pt2c_ir::{Arg, Constraint, Graph, InputKind, Node, NodeId, NodeKind, OutputKind, Program, ValueId};
 use std::collections::BTreeMap;
 
 /// Why a program could not be run.
@@ -121,7 +121,9 @@ pub fn run(program: &Program, inputs: &[Input], state: &IndexMap<String, Tensor>
             Tensor::from_data(data).map_err(|e| InterpretError::Input(format!("tensor `{name}`: {e}")))
         }
     };
-    let results = run_graph(&program.graph, &tensors, &values, &load, &mut |_, _, _| {})?;
+    let rules = Rules { scope: &program.scope, constraints: &program.constraints };
+    rules.check(&values, None)?;
+    let results = run_graph(&program.graph, &tensors, &values, &rules, &load, &mut |_, _, _| {})?;
     let mut outcome = Outcome { symbols, ..Outcome::default() };
     for (spec, result) in program.signature.outputs.iter().zip(results) {
         match (&spec.kind, result) {
@@ -137,13 +139,51 @@ pub fn run(program: &Program, inputs: &[Input], state: &IndexMap<String, Tensor>
     Ok(outcome)
 }
 
+/// What must hold of symbols as soon as they have values.
+#[derive(Clone, Copy)]
+pub struct Rules<'a> {
+    /// For the ranges of symbols.
+    pub scope: &'a Scope,
+    /// Over any symbols.
+    pub constraints: &'a [Constraint],
+}
+
+impl Rules<'_> {
+    /// Checks the constraints whose symbols all have values; of those, the ones about `new` if it is given, and its
+    /// range.
+    fn check(&self, symbols: &BTreeMap<Symbol, Dim>, new: Option<&Symbol>) -> Result<(), InterpretError> {
+        if let Some(symbol) = new
+            && let Some(value) = symbols.get(symbol).and_then(Dim::as_int)
+        {
+            let range = self.scope.range_of(symbol);
+            if range.min.is_some_and(|min| value < min) || range.max.is_some_and(|max| value > max) {
+                let rule = format!("{symbol} is {value}, outside {range:?}");
+                return Err(InterpretError::Constraint { rule });
+            }
+        }
+        for Constraint { pred, rule } in self.constraints {
+            let mentioned = pred.symbols();
+            if new.is_some_and(|s| !mentioned.contains(s)) || !mentioned.iter().all(|s| symbols.contains_key(s)) {
+                continue;
+            }
+            if pred.subs(symbols).canonical() == Pred::False {
+                return Err(InterpretError::Constraint { rule: rule.clone() });
+            }
+        }
+        Ok(())
+    }
+}
+
+type Load<'a> = dyn Fn(&str) -> Result<Tensor, InterpretError> + 'a;
+
 /// Runs one graph. `symbols` replaces root symbols by integers, `load` finds tensors by name, `observe` sees every
 /// value as it is computed (for `pt2c compare`).
 pub fn run_graph(
     graph: &Graph,
     inputs: &[Tensor],
     symbols: &BTreeMap<Symbol, Dim>,
-    load: &dyn Fn(&str) -> Result<Tensor, InterpretError>,
+    rules: &Rules<'_>,
+    load: &Load<'_>,
     observe: &mut dyn FnMut(NodeId, u32, &Tensor),
 ) -> Result<Vec<Arg<Tensor>>, InterpretError> {
     let mut values: IndexMap<ValueId, Tensor> = IndexMap::new();
@@ -160,36 +200,18 @@ pub fn run_graph(
     for v in graph.output_values() {
         last_use.insert(v, usize::MAX);
     }
-    let scope = Scope::default();
     let mut symbols = symbols.clone();
     for (at, (id, node)) in graph.nodes().enumerate() {
         let results = match &node.kind {
             NodeKind::Input => continue,
             NodeKind::Tensor(name) => vec![load(name)?],
-            NodeKind::Call { op, args } => {
-                let fail = |error| InterpretError::Node { node: node.name.clone(), op: op.clone(), error };
-                let args = args.iter().map(|a| bind_arg(a, &values, &symbols)).collect::<Result<Vec<_>, _>>();
-                let args = args.map_err(fail)?;
-                let op = lookup(op).ok_or_else(|| fail(OpError::UnknownOperator(op.clone())))?;
-                let call = Call { op, args: &args, scope: &scope };
-                if op.name == "prim.region" {
-                    // Its body speaks of the symbols of this graph.
-                    let operands: Vec<Tensor> = node.operands().filter_map(|v| values.get(&v).cloned()).collect();
-                    let body = call.arg("body").map_err(fail)?.as_graph();
-                    let body = body.ok_or_else(|| fail(OpError::invalid("a region needs a body")))?;
-                    tensors_only(run_graph(body, &operands, &symbols, load, &mut |_, _, _| {})?)
-                } else {
-                    (op.def.eval)(&call).map_err(fail)?
-                }
-            }
+            NodeKind::Call { op, args } => call(node, op, args, &values, &mut symbols, rules, load)?,
         };
         // A size that is a symbol nothing has bound yet is found out here (nonzero, unique …).
         for (fact, tensor) in node.outputs.iter().zip(&results) {
             for (dim, &n) in fact.shape.iter().zip(tensor.shape()) {
-                if let Some(symbol) = dim.as_symbol()
-                    && !symbols.contains_key(symbol)
-                {
-                    symbols.insert(symbol.clone(), Dim::int(n as i64));
+                if let Some(symbol) = dim.as_symbol() {
+                    bind(&mut symbols, symbol, n as i64, rules)?;
                 }
             }
         }
@@ -218,6 +240,100 @@ pub fn run_graph(
         .collect()
 }
 
+/// Gives a symbol its value, or compares it with the one that it has.
+fn bind(
+    symbols: &mut BTreeMap<Symbol, Dim>,
+    symbol: &Symbol,
+    value: i64,
+    rules: &Rules<'_>,
+) -> Result<(), InterpretError> {
+    match symbols.get(symbol).map(Dim::as_int) {
+        Some(known) if known == Some(value) => Ok(()),
+        Some(_) => Err(InterpretError::Constraint { rule: format!("{symbol} would be {value} as well") }),
+        None => {
+            symbols.insert(symbol.clone(), Dim::int(value));
+            rules.check(symbols, Some(symbol))
+        }
+    }
+}
+
+/// The results of one call.
+fn call(
+    node: &Node,
+    op: &str,
+    args: &[Arg],
+    values: &IndexMap<ValueId, Tensor>,
+    symbols: &mut BTreeMap<Symbol, Dim>,
+    rules: &Rules<'_>,
+    load: &Load<'_>,
+) -> Result<Vec<Tensor>, InterpretError> {
+    let fail = |error| InterpretError::Node { node: node.name.clone(), op: op.to_string(), error };
+    let operands = args.iter().map(|a| bind_arg(a, values, symbols)).collect::<Result<Vec<_>, _>>().map_err(fail)?;
+    // Bodies speak of the symbols of this graph.
+    let run = |body: &Graph, inputs: &[Tensor], symbols: &BTreeMap<Symbol, Dim>| {
+        run_graph(body, inputs, symbols, rules, load, &mut |_, _, _| {}).map(tensors_only)
+    };
+    let list = |t: &[Option<Tensor>]| t.iter().flatten().cloned().collect::<Vec<Tensor>>();
+    match (op, operands.as_slice()) {
+        ("prim.region", [Arg::Tensors(inputs), Arg::Graph(body), _]) => return run(body, &list(inputs), symbols),
+        ("prim.bind", [Arg::Tensor(value), _]) => {
+            // The argument itself, which the symbol's value has not replaced.
+            if let Some(symbol) = args.get(1).and_then(Arg::as_dim).and_then(Dim::as_symbol) {
+                bind(symbols, symbol, value.i64(0), rules)?;
+            }
+            return Ok(Vec::new());
+        }
+        ("prim.cond", [Arg::Tensor(pred), Arg::Graph(then), Arg::Graph(otherwise), Arg::Tensors(inputs)]) => {
+            return run(if pred.get(0).to_bool() { then } else { otherwise }, &list(inputs), symbols);
+        }
+        ("prim.while", [Arg::Graph(condition), Arg::Graph(body), Arg::Tensors(carried), Arg::Tensors(captured)]) => {
+            let (mut carried, captured) = (list(carried), list(captured));
+            loop {
+                let inputs = [carried.as_slice(), &captured].concat();
+                if !run(condition, &inputs, symbols)?.first().is_some_and(|c| c.get(0).to_bool()) {
+                    return Ok(carried);
+                }
+                carried = run(body, &inputs, symbols)?;
+            }
+        }
+        (
+            "prim.loop",
+            [Arg::Graph(body), Arg::Tensors(carried), Arg::Tensors(scanned), Arg::Tensors(captured), Arg::Int(size), _],
+        ) => {
+            let reverse = operands.get(5).and_then(Arg::as_bool).unwrap_or(false);
+            let size = size.as_int().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+            let (mut carried, scanned, captured) = (list(carried), list(scanned), list(captured));
+            let count = carried.len();
+            let mut stacked: Vec<Vec<Tensor>> = vec![Vec::new(); node.outputs.len().saturating_sub(count)];
+            for i in (0..size).map(|i| if reverse { size - 1 - i } else { i }) {
+                let slices = scanned.iter().map(|x| crate::host::select(x, 0, i));
+                let inputs: Vec<Tensor> =
+                    carried.iter().cloned().chain(slices).chain(captured.iter().cloned()).collect();
+                let mut results = run(body, &inputs, symbols)?;
+                let slices = results.split_off(count.min(results.len()));
+                stacked.iter_mut().zip(slices).for_each(|(all, one)| all.push(one));
+                carried = results;
+            }
+            for (mut all, fact) in stacked.into_iter().zip(node.outputs.iter().skip(count)) {
+                if reverse {
+                    all.reverse();
+                }
+                let own: Vec<Dim> = fact.shape.iter().skip(1).map(|d| d.subs(symbols)).collect();
+                let own = crate::shape::known(&own).map_err(fail)?;
+                let shape = [&[size], own.as_slice()].concat();
+                let elements = all.iter().flat_map(|t| (0..t.numel()).map(|i| t.get(i))).collect::<Vec<_>>();
+                carried.push(Tensor::from_fn(fact.dtype, &shape, |i| {
+                    elements.get(i).copied().unwrap_or(crate::Scalar::Int(0))
+                }));
+            }
+            return Ok(carried);
+        }
+        _ => {}
+    }
+    let op = lookup(op).ok_or_else(|| fail(OpError::UnknownOperator(op.to_string())))?;
+    (op.def.eval)(&Call { op, args: &operands, scope: &Scope::default() }).map_err(fail)
+}
+
 /// Runs the body of a region: a graph without tensors of the program.
 pub fn run_body(
     body: &Graph,
@@ -225,7 +341,8 @@ pub fn run_body(
     symbols: &BTreeMap<Symbol, Dim>,
 ) -> Result<Vec<Tensor>, InterpretError> {
     let none = |name: &str| Err(InterpretError::MissingData(name.to_string()));
-    Ok(tensors_only(run_graph(body, inputs, symbols, &none, &mut |_, _, _| {})?))
+    let rules = Rules { scope: &Scope::default(), constraints: &[] };
+    Ok(tensors_only(run_graph(body, inputs, symbols, &rules, &none, &mut |_, _, _| {})?))
 }
 
 fn tensors_only(args: Vec<Arg<Tensor>>) -> Vec<Tensor> {

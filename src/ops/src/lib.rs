@@ -30,7 +30,7 @@ mod tensor;
 pub mod verify;
 
 pub use call::{Call, OpError, number, wrap_dim};
-pub use op::{Op, OpDef, Tags, functional_of, infer, lookup, ops};
+pub use op::{Op, OpDef, Tags, functional_of, has_effect, infer, lookup, ops};
 pub use promote::{Category, Typed, promote_types, result_type, to_float, to_sum};
 pub use schema::{BaseType, Param, ParamType, Schema, SchemaError};
 pub use tensor::{Scalar, Strided, Tensor, ravel, read_element, round_to, strides_of, unravel, wrap_to, write_element};

@@ -2,8 +2,8 @@
 
 use crate::{Call, OpError, Schema, Tensor, aten, prim};
 use indexmap::IndexMap;
-use pt2c_ir::dim::Scope;
-use pt2c_ir::{Arg, Fact};
+use pt2c_ir::dim::{Scope, Symbol};
+use pt2c_ir::{Arg, Fact, Node};
 use std::sync::OnceLock;
 
 /// Properties of an operator that passes ask about. A set of flags.
@@ -25,6 +25,10 @@ impl Tags {
     pub const EFFECT: Tags = Tags(16);
     /// Reduces over dimensions.
     pub const REDUCTION: Tags = Tags(32);
+    /// May give sizes that depend on values; a size that is a symbol of its own is bound by the call.
+    pub const LATE: Tags = Tags(64);
+    /// Directs what runs instead of computing: control flow, binding of symbols. Legal at every stage, in no region.
+    pub const CONTROL: Tags = Tags(128);
 
     /// Both sets.
     pub const fn with(self, other: Tags) -> Tags {
@@ -105,6 +109,14 @@ fn table() -> &'static IndexMap<String, Op> {
 /// The operator of this full name.
 pub fn lookup(name: &str) -> Option<&'static Op> {
     table().get(name)
+}
+
+/// Whether a call does something that nobody sees from its results: a check, or giving a symbol its value. Such a call
+/// is never removed as dead.
+pub fn has_effect(node: &Node) -> bool {
+    let Some(op) = node.op().and_then(lookup) else { return false };
+    let binds = || node.outputs.iter().flat_map(|f| &f.shape).any(|d| d.as_symbol().is_some_and(Symbol::is_unbacked));
+    op.def.tags.has(Tags::EFFECT) || (op.def.tags.has(Tags::LATE) && binds())
 }
 
 /// All operators, in declaration order.

@@ -27,6 +27,11 @@ pub fn broadcast(scope: &Scope, a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, OpErro
     Ok(shape)
 }
 
+/// A size that only the run can tell: what inference says of it. A program has a symbol in its place.
+pub fn late() -> Dim {
+    Dim::sym("late")
+}
+
 /// Broadcasting of any number of symbolic shapes.
 pub fn broadcast_all<'a>(scope: &Scope, shapes: impl IntoIterator<Item = &'a [Dim]>) -> Result<Vec<Dim>, OpError> {
     shapes.into_iter().try_fold(Vec::new(), |shape, next| broadcast(scope, &shape, next))

@@ -7,7 +7,7 @@
 //!   than the graph says;
 //! * a region has an operand for every input of its body and a result for every output, of the same types.
 
-use crate::{BaseType, Call, Op, OpError, Param, ParamType, lookup};
+use crate::{BaseType, Call, Op, OpError, Param, ParamType, Tags, lookup};
 use pt2c_ir::verify::{about_node, as_error, difference};
 use pt2c_ir::{Arg, Diagnostic, Fact, Graph, Node, NodeKind, Program, ValueId};
 
@@ -35,7 +35,8 @@ impl Stage {
 
     /// How far a program seems to have come: it has regions, primitives, or neither.
     pub fn of(program: &Program) -> Stage {
-        let ops = || program.graph.nodes().filter_map(|(_, n)| n.op());
+        let control = |op: &&str| lookup(op).is_some_and(|op| op.def.tags.has(Tags::CONTROL));
+        let ops = || program.graph.nodes().filter_map(|(_, n)| n.op()).filter(|op| !control(op));
         if ops().any(|op| op == "prim.region") {
             Stage::Fused
         } else if ops().any(|op| op.starts_with("prim.")) {
@@ -52,6 +53,9 @@ impl Stage {
 
     /// Why an operator is not legal, if it is not. `inside` says whether the call stands in a region.
     fn forbids(self, op: &str, inside: bool) -> Option<&'static str> {
+        if lookup(op).is_some_and(|op| op.def.tags.has(Tags::CONTROL)) {
+            return inside.then_some("a region computes, it directs nothing");
+        }
         let (prim, region) = (op.starts_with("prim."), op == "prim.region");
         match self {
             Stage::Imported if prim => Some("an imported program has none of the compiler's primitives"),
@@ -82,23 +86,30 @@ pub fn check(program: &Program, stage: Stage, phase: &str) -> Result<(), Diagnos
 /// inference says it does not support. One finding a call.
 pub fn unsupported(program: &Program) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    for (_, node) in program.graph.nodes() {
+    unsupported_in(program, &program.graph, &mut found);
+    found
+}
+
+fn unsupported_in(program: &Program, graph: &Graph, found: &mut Vec<Diagnostic>) {
+    for (_, node) in graph.nodes() {
         let NodeKind::Call { op, args } = &node.kind else { continue };
-        let mut report = |message: String| {
-            let subject = format!("node `{}`", node.name);
-            found.push(Diagnostic::error(message).about(subject).at(program.locations.get(node.location)));
-        };
         let Some(op) = lookup(op) else {
-            report(format!("the operator `{op}` is not supported"));
+            let subject = format!("node `{}`", node.name);
+            let message = format!("the operator `{op}` is not supported");
+            found.push(Diagnostic::error(message).about(subject).at(program.locations.get(node.location)));
             continue;
         };
-        let facts = args.iter().map(|a| a.try_map(|v| program.graph.fact(*v).cloned().ok_or(()))).collect();
+        for body in args.iter().filter_map(Arg::as_graph) {
+            unsupported_in(program, body, found);
+        }
+        let facts = args.iter().map(|a| a.try_map(|v| graph.fact(*v).cloned().ok_or(()))).collect();
         let Ok(facts): Result<Vec<Arg<Fact>>, ()> = facts else { continue };
         if let Err(OpError::Unsupported(why)) = (op.def.infer)(&Call { op, args: &facts, scope: &program.scope }) {
-            report(format!("`{}`: {why}", op.name));
+            let subject = format!("node `{}`", node.name);
+            let message = format!("`{}`: {why}", op.name);
+            found.push(Diagnostic::error(message).about(subject).at(program.locations.get(node.location)));
         }
     }
-    found
 }
 
 /// Refuses a program with [`unsupported`] calls. All of them are listed.
@@ -131,7 +142,7 @@ impl Verifier<'_> {
             let NodeKind::Call { op, args } = &node.kind else { continue };
             for arg in args {
                 if let Arg::Graph(body) = arg {
-                    self.graph(body, true);
+                    self.graph(body, op == "prim.region");
                 }
             }
             if let Some(why) = self.stage.forbids(op, inside) {

@@ -93,18 +93,17 @@ pub fn compile(
 ) -> Result<Compiled, Diagnostic> {
     let (program, rewriting) = pipeline::run_with(program, &settings.rewrite, after)?;
     let kernels = pt2c_kernel::lower::lower_with(&program, settings.lower)?;
-    let code = generate(&program, &kernels, settings, progress)?;
+    let code = generate(&kernels, settings, progress)?;
     Ok(Compiled { program, kernels, code, rewriting })
 }
 
 /// The code of a lowered program.
 pub fn generate(
-    program: &Program,
     kernels: &KernelProgram,
     settings: &Settings,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<CompiledProgram, Diagnostic> {
-    let symbols = pt2c_library::symbols(program);
+    let symbols = pt2c_library::symbols(kernels);
     pt2c_native::program::compile(kernels, &symbols, &settings.name, &settings.target, settings.keep, progress)
         .map_err(native_error)
 }

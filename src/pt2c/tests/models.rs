@@ -128,7 +128,30 @@ fn folder() -> String {
     std::env::var("PT2C_MODELS").unwrap_or_else(|_| own.to_string())
 }
 
+/// A folder below; the project's own where the one that is asked for has none.
+fn below(name: &str) -> String {
+    let path = format!("{}/{name}", folder());
+    let own = format!("{}/../../tests/models/{name}", env!("CARGO_MANIFEST_DIR"));
+    if Path::new(&path).is_dir() { path } else { own }
+}
+
+/// Programs whose sizes, numbers or control flow depend on data.
+fn dynamic() -> String {
+    below("dynamic")
+}
+
+/// PyTorch's own examples of `torch.export`.
+fn examples() -> String {
+    below("examples")
+}
+
 datatest_stable::harness! {
+    { test = avx512, root = examples(), pattern = r"^[^/]*\.pt2$" },
+    { test = oracle, root = examples(), pattern = r"^[^/]*\.pt2$" },
+    { test = avx512, root = dynamic(), pattern = r"^[^/]*\.pt2$" },
+    { test = avx2_two_threads, root = dynamic(), pattern = r"^[^/]*\.pt2$" },
+    { test = any_x86_64, root = dynamic(), pattern = r"^[^/]*\.pt2$" },
+    { test = oracle, root = dynamic(), pattern = r"^[^/]*\.pt2$" },
     { test = avx512, root = folder(), pattern = r"^[^/]*\.pt2$" },
     { test = avx2_two_threads, root = folder(), pattern = r"^[^/]*\.pt2$" },
     { test = any_x86_64, root = folder(), pattern = r"^[^/]*\.pt2$" },

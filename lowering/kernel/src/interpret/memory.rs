@@ -17,65 +17,116 @@ struct Place {
     dtype: DType,
 }
 
+/// A size or offset at the present values of the symbols.
+fn size(dim: &Dim, what: &str, known: &dyn Fn(&Symbol) -> Option<i64>) -> Result<usize, InterpretError> {
+    let value = dim.eval(&|s| known(s)).map_err(|e| InterpretError::Setup(format!("{what} {dim}: {e}")))?;
+    usize::try_from(value).map_err(|_| InterpretError::Setup(format!("{what} {dim} is {value}")))
+}
+
 /// All memory of a call.
 pub struct Memory {
     storages: Vec<Vec<u8>>,
     places: Vec<Place>,
+    /// The storage of each stage's arena.
+    arenas: Vec<usize>,
     scratch: Vec<u8>,
 }
 
 impl Memory {
-    /// Memory for a program: the caller's data copied in, the arena and the results filled with ones.
+    /// Memory for a program: the caller's data copied in, the arena and the results filled with ones. Buffers whose
+    /// sizes data decide are empty until [`Memory::enter`].
     pub fn new(
         program: &KernelProgram,
         symbols: &BTreeMap<Symbol, i64>,
         before: &CallData,
     ) -> Result<Memory, InterpretError> {
-        let size = |dim: &Dim, what: &str| {
-            let value = dim.eval(&|s| symbols.get(s).copied());
-            let value = value.map_err(|e| InterpretError::Setup(format!("{what} {dim}: {e}")))?;
-            usize::try_from(value).map_err(|_| InterpretError::Setup(format!("{what} {dim} is {value}")))
-        };
-        let arena = size(&program.arena_bytes, "the arena")?;
-        let mut memory = Memory { storages: vec![vec![0xff; arena]], places: Vec::new(), scratch: Vec::new() };
+        let mut memory = Memory { storages: Vec::new(), places: Vec::new(), arenas: Vec::new(), scratch: Vec::new() };
+        for stage in 0..=program.stages.len() {
+            memory.arenas.push(stage);
+            memory.storages.push(Vec::new());
+        }
         let mut names: BTreeMap<&str, usize> = BTreeMap::new();
+        let known = |s: &Symbol| symbols.get(s).copied();
         for buffer in &program.buffers {
-            let len = size(&buffer.len, "a buffer of length")?;
-            let bytes = len.checked_mul(buffer.dtype.size());
-            let bytes = bytes.ok_or_else(|| InterpretError::Setup("a buffer's size overflows".into()))?;
-            let given = |data: Option<&Vec<u8>>| match data {
-                Some(data) if data.len() == bytes => Ok(data.clone()),
-                Some(data) => {
+            let given = |data: Option<&Vec<u8>>| {
+                let data = data.ok_or_else(|| InterpretError::Setup(format!("no data for `{}`", buffer.name)))?;
+                let len = size(&buffer.len, "a buffer of length", &known)?;
+                let bytes = len.checked_mul(buffer.dtype.size());
+                if bytes != Some(data.len()) {
                     let (name, given) = (&buffer.name, data.len());
-                    Err(InterpretError::Setup(format!("`{name}` has {bytes} bytes, {given} are given")))
+                    return Err(InterpretError::Setup(format!("`{name}` has {bytes:?} bytes, {given} are given")));
                 }
-                None => Err(InterpretError::Setup(format!("no data for `{}`", buffer.name))),
+                Ok((data.clone(), len))
             };
-            let mut offset = 0;
-            let mut storage = memory.storages.len();
-            match &buffer.kind {
-                BufferKind::Arena(at) => {
-                    (storage, offset) = (0, size(at, "an offset")?);
-                    if offset % 64 != 0 || offset.checked_add(bytes).is_none_or(|end| end > arena) {
-                        let name = &buffer.name;
-                        let message = format!("`{name}`: {bytes} bytes at {offset} of an arena of {arena}");
-                        return Err(InterpretError::Setup(message));
-                    }
+            let (mut storage, mut len) = (memory.storages.len(), 0);
+            let content = match &buffer.kind {
+                BufferKind::Arena(_) => {
+                    storage = 0;
+                    None
                 }
-                BufferKind::Input(i) => memory.storages.push(given(before.inputs.get(i))?),
-                BufferKind::Output(_) => memory.storages.push(vec![0xff; bytes]),
+                BufferKind::Input(i) => Some(given(before.inputs.get(i))?),
+                BufferKind::Output(_) => Some((Vec::new(), 0)),
                 BufferKind::State(name) => match names.get(name.as_str()) {
-                    Some(known) => storage = *known,
+                    Some(known) => {
+                        storage = *known;
+                        len = given(before.state.get(name))?.1;
+                        None
+                    }
                     None => {
                         names.insert(name, storage);
-                        memory.storages.push(given(before.state.get(name))?);
+                        Some(given(before.state.get(name))?)
                     }
                 },
-                BufferKind::Constant(data) => memory.storages.push(given(Some(&data.to_vec()))?),
+                BufferKind::Constant(data) => Some(given(Some(&data.to_vec()))?),
+            };
+            if let Some((data, elements)) = content {
+                memory.storages.push(data);
+                len = elements;
             }
-            memory.places.push(Place { storage, offset, len, dtype: buffer.dtype });
+            memory.places.push(Place { storage, offset: 0, len, dtype: buffer.dtype });
         }
+        memory.enter(program, 0, &known)?;
         Ok(memory)
+    }
+
+    /// Makes room for the buffers whose sizes are known at a stage.
+    pub fn enter(
+        &mut self,
+        program: &KernelProgram,
+        stage: usize,
+        known: &dyn Fn(&Symbol) -> Option<i64>,
+    ) -> Result<(), InterpretError> {
+        let arena = match stage.checked_sub(1) {
+            Some(late) => program.stages.get(late).map_or(&Dim::ZERO, |s| &s.arena_bytes),
+            None => &program.arena_bytes,
+        };
+        let arena = size(arena, "the arena", known)?;
+        let own = self.arenas.get(stage).copied().unwrap_or(0);
+        if let Some(storage) = self.storages.get_mut(own) {
+            *storage = vec![0xff; arena];
+        }
+        for (buffer, place) in program.buffers.iter().zip(&mut self.places) {
+            let placed = matches!(buffer.kind, BufferKind::Arena(_) | BufferKind::Output(_));
+            if !placed || program.stage_of(&buffer.len) != stage {
+                continue;
+            }
+            let len = size(&buffer.len, "a buffer of length", known)?;
+            let bytes = len.checked_mul(buffer.dtype.size());
+            let bytes = bytes.ok_or_else(|| InterpretError::Setup("a buffer's size overflows".into()))?;
+            place.len = len;
+            if let BufferKind::Arena(at) = &buffer.kind {
+                let offset = size(at, "an offset", known)?;
+                if offset % 64 != 0 || offset.checked_add(bytes).is_none_or(|end| end > arena) {
+                    let name = &buffer.name;
+                    let message = format!("`{name}`: {bytes} bytes at {offset} of an arena of {arena}");
+                    return Err(InterpretError::Setup(message));
+                }
+                (place.storage, place.offset) = (own, offset);
+            } else if let Some(storage) = self.storages.get_mut(place.storage) {
+                *storage = vec![0xff; bytes];
+            }
+        }
+        Ok(())
     }
 
     /// What the caller holds now.

@@ -8,8 +8,9 @@
 mod code;
 mod contraction;
 mod memory;
+mod sort;
 
-use crate::{Body, BufferId, BufferKind, Kernel, KernelProgram, Step};
+use crate::{Body, Bound, BufferId, BufferKind, Kernel, KernelProgram, Step};
 use code::{Compiler, Frame};
 use memory::Memory;
 use pt2c_ir::dim::{Dim, Symbol};
@@ -51,6 +52,8 @@ pub struct CallData {
     pub state: BTreeMap<String, Vec<u8>>,
     /// Results by index into the signature's outputs; empty before the call.
     pub outputs: BTreeMap<usize, Vec<u8>>,
+    /// After the call: the values of all symbols, those that steps gave included.
+    pub symbols: BTreeMap<Symbol, i64>,
 }
 
 /// Runs a program on what the caller holds and returns what it holds afterwards.
@@ -67,7 +70,8 @@ pub fn interpret(
     let roots = symbols.iter().map(|(s, v)| (s.clone(), Dim::int(*v))).collect();
     let mut machine = Machine { program, roots, memory, order };
     machine.steps(&program.steps)?;
-    Ok(machine.memory.call_data(program))
+    let symbols = machine.roots.iter().filter_map(|(s, d)| Some((s.clone(), d.as_int()?))).collect();
+    Ok(CallData { symbols, ..machine.memory.call_data(program) })
 }
 
 struct Machine<'p> {
@@ -86,6 +90,7 @@ impl Machine<'_> {
                     let kernel = kernel.ok_or_else(|| InterpretError::Setup("a step calls no kernel".into()))?;
                     self.call(kernel, buffers)?;
                 }
+                Step::Bind { symbol, value } => self.bind(symbol, value)?,
                 Step::If { condition, then, otherwise } => {
                     let branch = if self.condition(*condition)? { then } else { otherwise };
                     self.steps(branch)?;
@@ -100,6 +105,22 @@ impl Machine<'_> {
             }
         }
         Ok(())
+    }
+
+    fn bind(&mut self, symbol: &Symbol, value: &Bound) -> Result<(), InterpretError> {
+        let value = match value {
+            Bound::Element(buffer) => self.memory.load(*buffer, 0).map(|v| v.to_i64()),
+            Bound::Size(dim) => dim.subs(&self.roots).as_int(),
+        };
+        let value = value.ok_or_else(|| InterpretError::Setup(format!("`{symbol}` gets no value")))?;
+        let range = self.program.scope.range_of(symbol);
+        if range.min.is_some_and(|min| value < min) || range.max.is_some_and(|max| value > max) {
+            return Err(InterpretError::Check { message: format!("{symbol} is {value}, which is out of its range") });
+        }
+        self.roots.insert(symbol.clone(), Dim::int(value));
+        let known = |s: &Symbol| self.roots.get(s).and_then(Dim::as_int);
+        let stage = self.program.stages.iter().position(|s| s.symbol == *symbol).map_or(0, |i| i + 1);
+        self.memory.enter(self.program, stage, &known)
     }
 
     fn condition(&self, buffer: BufferId) -> Result<bool, InterpretError> {
@@ -135,6 +156,7 @@ impl Machine<'_> {
             Body::Convolution(c) => contraction::convolution(&mut compiler, &mut frame, c),
             Body::Winograd(w) => contraction::winograd(&mut compiler, &mut frame, w),
             Body::Attention(a) => contraction::attention(&mut compiler, &mut frame, a),
+            Body::Sort(s) => sort::sort(kernel, buffers, &mut self.memory, s, &self.roots),
         }
     }
 }

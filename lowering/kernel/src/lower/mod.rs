@@ -6,16 +6,20 @@
 mod body;
 mod collapse;
 mod contraction;
+mod control;
+mod in_place;
 mod nest;
 mod recurrent;
 mod scalar;
 mod sequence;
+mod sort;
 mod winograd;
 
 use crate::{Body as KernelBody, Buffer, BufferId, BufferKind, Kernel, KernelId, KernelProgram, Step};
 use indexmap::IndexMap;
-use pt2c_ir::dim::{Dim, Scope};
+use pt2c_ir::dim::{Dim, Scope, Symbol};
 use pt2c_ir::{Arg, Bytes, Diagnostic, Fact, Graph, LocationId, Node, NodeId, NodeKind, OutputKind, Program, ValueId};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Why a region could not be lowered.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -61,8 +65,10 @@ const ROOTS: &[(&str, RootLowering)] = &[
     ("prim.gru", recurrent::gru),
     ("prim.rnn", recurrent::rnn),
     ("prim.scan", sequence::scan),
-    ("prim.sort", sequence::sort),
-    ("prim.topk", sequence::topk),
+    ("prim.sort", sort::sort),
+    ("prim.sort_rows", sort::sort_rows),
+    ("prim.topk", sort::topk),
+    ("prim.compact", sequence::compact),
     ("prim.scatter", sequence::scatter),
     ("prim.index_put", sequence::index_put),
     ("prim.max_window_index", sequence::max_window_index),
@@ -144,18 +150,16 @@ pub fn lower_with(program: &Program, options: Options) -> Result<KernelProgram, 
         result: KernelProgram { scope: program.scope.clone(), arena_bytes: Dim::ZERO, ..KernelProgram::default() },
         buffers: IndexMap::new(),
         known: IndexMap::new(),
+        steps: Vec::new(),
+        bound: BTreeSet::new(),
+        in_place: in_place::find(program),
     };
     lowering.inputs();
     lowering.place_outputs();
-    for (id, node) in program.graph.nodes() {
-        match &node.kind {
-            NodeKind::Input => {}
-            NodeKind::Tensor(name) => lowering.tensor(id, node, name)?,
-            NodeKind::Call { .. } => lowering.region(id, node)?,
-        }
-    }
+    lowering.nodes(&program.graph)?;
     lowering.copy_results()?;
     let mut result = lowering.result;
+    result.steps = lowering.steps;
     crate::plan_memory::plan_memory(&mut result);
     crate::verify::check(&result, "lower")?;
     Ok(result)
@@ -196,6 +200,12 @@ struct Lowering<'p> {
     buffers: IndexMap<ValueId, BufferId>,
     /// Kernels by what they are, so that equal ones are emitted once.
     known: IndexMap<String, KernelId>,
+    /// The list of steps that is being written.
+    steps: Vec<Step>,
+    /// The data-dependent symbols that have a value here.
+    bound: BTreeSet<Symbol>,
+    /// What takes the memory of a state or an input.
+    in_place: BTreeMap<ValueId, Vec<ValueId>>,
 }
 
 impl Lowering<'_> {
@@ -212,8 +222,9 @@ impl Lowering<'_> {
     fn inputs(&mut self) {
         let program = self.program;
         for ((i, spec, fact), value) in program.tensor_inputs().zip(program.graph.inputs()) {
+            self.bound.extend(fact.shape.iter().flat_map(Dim::symbols).filter(Symbol::is_unbacked));
             let id = self.add_buffer(&spec.name, fact, BufferKind::Input(i));
-            self.buffers.insert(value, id);
+            self.give(value, id);
         }
     }
 
@@ -255,8 +266,16 @@ impl Lowering<'_> {
             BufferKind::State(name.to_string())
         };
         let buffer = self.add_buffer(name, &fact, kind);
-        self.buffers.insert(ValueId { node: id, index: 0 }, buffer);
+        self.give(ValueId { node: id, index: 0 }, buffer);
         Ok(())
+    }
+
+    /// Gives a value its buffer, and the same to those that take its memory.
+    fn give(&mut self, value: ValueId, buffer: BufferId) {
+        self.buffers.insert(value, buffer);
+        for later in self.in_place.get(&value).into_iter().flatten() {
+            self.buffers.insert(*later, buffer);
+        }
     }
 
     fn fail(&self, node: &Node, error: LowerError) -> Diagnostic {
@@ -265,8 +284,20 @@ impl Lowering<'_> {
             .about(format!("region `{}`", node.name))
     }
 
-    fn region(&mut self, id: NodeId, node: &Node) -> Result<(), Diagnostic> {
-        let program = self.program;
+    /// Lowers the nodes of a graph, whose inputs have buffers.
+    fn nodes(&mut self, graph: &Graph) -> Result<(), Diagnostic> {
+        for (id, node) in graph.nodes() {
+            match &node.kind {
+                NodeKind::Input => {}
+                NodeKind::Tensor(name) => self.tensor(id, node, name)?,
+                NodeKind::Call { op, .. } if op == "prim.region" => self.region(graph, id, node)?,
+                NodeKind::Call { .. } => self.control(graph, id, node)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn region(&mut self, outer: &Graph, id: NodeId, node: &Node) -> Result<(), Diagnostic> {
         let [Arg::Tensors(operands), Arg::Graph(graph), _] = node.args() else {
             let op = node.op().unwrap_or_default();
             return Err(self.fail(node, LowerError::NotScalar { op: op.to_string() }));
@@ -280,19 +311,19 @@ impl Lowering<'_> {
         let is_constant = |i: usize| {
             ids.get(i).is_some_and(|b| matches!(self.result.buffers[b.0 as usize].kind, BufferKind::Constant(_)))
         };
-        let mut lowered =
-            lower_region(graph, &node.name, &program.scope, &is_constant).map_err(|e| self.fail(node, e))?;
+        let scope = self.result.scope.clone();
+        let mut lowered = lower_region(graph, &node.name, &scope, &is_constant).map_err(|e| self.fail(node, e))?;
         if self.options.winograd {
             lowered = lowered.into_iter().flat_map(winograd::split).collect();
         }
         let mut outputs = Vec::new();
-        for value in program.graph.values(id) {
-            let fact = program.graph.fact(value).cloned();
+        for value in outer.values(id) {
+            let fact = outer.fact(value).cloned();
             let fact = fact.ok_or_else(|| self.fail(node, LowerError::Malformed("an output without a fact")))?;
             let buffer = match self.buffers.get(&value) {
                 Some(placed) => *placed,
                 None => {
-                    let name = program.graph.value_name(value);
+                    let name = outer.value_name(value);
                     let new = self.add_buffer(&name, &fact, BufferKind::Arena(Dim::ZERO));
                     self.buffers.insert(value, new);
                     new
@@ -300,20 +331,42 @@ impl Lowering<'_> {
             };
             outputs.push(buffer);
         }
+        // A value that takes the memory of an operand: what is not written is there already.
+        let own = outputs.first().and_then(|out| ids.iter().position(|id| id == out));
+        if let Some(operand) = own {
+            let writes = |l: &Lowered| {
+                let base = l.bindings.iter().position(|b| *b == Binding::Operand(operand));
+                let kernel = base.map_or(Some(l.kernel.clone()), |p| in_place::without_param(&l.kernel, p))?;
+                let bindings = l.bindings.iter().filter(|b| **b != Binding::Operand(operand)).cloned().collect();
+                Some(Lowered { kernel, bindings })
+            };
+            if in_place::root(graph).is_some_and(|r| graph.node(r).op() == Some("prim.update_slice")) {
+                lowered = sequence::update_slice(graph, &node.name, &scope).map_err(|e| self.fail(node, e))?;
+            }
+            lowered = lowered.iter().filter_map(writes).collect();
+        }
         let mut scratch = None;
         for Lowered { kernel, bindings } in lowered {
-            let buffers = bindings
-                .iter()
-                .map(|b| match b {
+            let mut buffers = Vec::with_capacity(bindings.len());
+            for binding in &bindings {
+                let buffer = match binding {
                     Binding::Operand(i) => ids.get(*i).copied(),
                     Binding::Output(i) => outputs.get(*i).copied(),
-                    Binding::Scratch(fact) => Some(*scratch.get_or_insert_with(|| {
-                        self.add_buffer(&format!("{}.scratch", node.name), fact, BufferKind::Arena(Dim::ZERO))
-                    })),
-                })
-                .collect::<Option<Vec<_>>>();
-            let buffers =
-                buffers.ok_or_else(|| self.fail(node, LowerError::Malformed("a parameter without a buffer")))?;
+                    Binding::Scratch(fact) => match scratch {
+                        Some(known) => Some(known),
+                        None => {
+                            scratch = Some(self.add_buffer(
+                                &format!("{}.scratch", node.name),
+                                fact,
+                                BufferKind::Arena(Dim::ZERO),
+                            ));
+                            scratch
+                        }
+                    },
+                };
+                let missing = || self.fail(node, LowerError::Malformed("a parameter without a buffer"));
+                buffers.push(buffer.ok_or_else(missing)?);
+            }
             self.call(kernel, buffers, node.location);
         }
         Ok(())
@@ -332,7 +385,7 @@ impl Lowering<'_> {
                 id
             }
         };
-        self.result.steps.push(Step::Call { kernel: id, buffers, location });
+        self.steps.push(Step::Call { kernel: id, buffers, location });
     }
 
     fn kernel_name(&self, base: &str) -> String {
@@ -383,24 +436,29 @@ impl Lowering<'_> {
         // A state that is read by a later copy must not be written by an earlier one: such values are computed by
         // regions of their own, never the state's buffer itself, so the order of the copies does not matter.
         for (fact, source, target) in copies {
-            let mut graph = Graph::new();
-            let input = graph.add_input("x", fact.clone());
-            let shape = fact.shape.iter().cloned().collect::<Vec<_>>();
-            let row_major = Fact::new(fact.dtype, shape.clone());
-            let copy = graph
-                .add_call(
-                    "prim.reshape",
-                    vec![Arg::Tensor(input), Arg::Ints(shape)],
-                    "copy",
-                    vec![row_major],
-                    LocationId::UNKNOWN,
-                )
-                .map_err(|e| Diagnostic::error(e.to_string()))?;
-            graph.outputs = vec![Arg::Tensor(ValueId { node: copy, index: 0 })];
-            let kernel = nest::lower(&graph, "copy", &program.scope).map_err(|e| Diagnostic::error(e.to_string()))?;
-            self.call(kernel, vec![source, target], LocationId::UNKNOWN);
+            self.copy(&fact, source, target)?;
         }
         Ok(())
+    }
+
+    /// Copies a value into a row-major buffer.
+    fn copy(&mut self, fact: &Fact, source: BufferId, target: BufferId) -> Result<(), Diagnostic> {
+        let kernel = self.copy_kernel(fact)?;
+        self.call(kernel, vec![source, target], LocationId::UNKNOWN);
+        Ok(())
+    }
+
+    fn copy_kernel(&self, fact: &Fact) -> Result<Kernel, Diagnostic> {
+        let mut graph = Graph::new();
+        let input = graph.add_input("x", fact.clone());
+        let shape = fact.shape.clone();
+        let row_major = Fact::new(fact.dtype, shape.clone());
+        let args = vec![Arg::Tensor(input), Arg::Ints(shape)];
+        let copy = graph
+            .add_call("prim.reshape", args, "copy", vec![row_major], LocationId::UNKNOWN)
+            .map_err(|e| Diagnostic::error(e.to_string()))?;
+        graph.outputs = vec![Arg::Tensor(ValueId { node: copy, index: 0 })];
+        nest::lower(&graph, "copy", &self.result.scope).map_err(|e| Diagnostic::error(e.to_string()))
     }
 }
 
@@ -413,6 +471,7 @@ pub fn kinds(program: &KernelProgram) -> IndexMap<&'static str, usize> {
             KernelBody::Matmul(_) => "matmul",
             KernelBody::Convolution(_) | KernelBody::Winograd(_) => "convolution",
             KernelBody::Attention(_) => "attention",
+            KernelBody::Sort(_) => "sort",
         };
         *counts.entry(kind).or_insert(0) += 1;
     }

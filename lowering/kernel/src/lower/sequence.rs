@@ -24,10 +24,6 @@ fn or(a: Expr, b: Expr) -> Expr {
     Expr::Binary(BinaryOp::Or, boxed(a), boxed(b))
 }
 
-fn not(a: Expr) -> Expr {
-    Expr::Unary(UnaryOp::Not, boxed(a))
-}
-
 fn compare(op: CompareOp, a: Expr, b: Expr) -> Expr {
     Expr::Compare(op, boxed(a), boxed(b))
 }
@@ -142,89 +138,35 @@ pub fn scan(graph: &Graph, root: NodeId, name: &str, scope: &Scope, _: IsConstan
     Ok(vec![finish(graph, body, name)])
 }
 
-/// Whether element `a` at position `i` comes before `b` at position `j`: by value, NaN largest, then by position.
-fn before(dtype: DType, descending: bool, a: &Expr, i: &Dim, b: &Expr, j: &Dim) -> Expr {
-    let op = if descending { CompareOp::Gt } else { CompareOp::Lt };
-    let mut less = compare(op, a.clone(), b.clone());
-    let mut equal = compare(CompareOp::Eq, a.clone(), b.clone());
-    if dtype.is_float() {
-        let nan = |e: &Expr| Expr::Unary(UnaryOp::IsNan, boxed(e.clone()));
-        let (na, nb) = (nan(a), nan(b));
-        let first = if descending { and(na.clone(), not(nb.clone())) } else { and(nb.clone(), not(na.clone())) };
-        less = or(less, first);
-        equal = or(equal, and(na, nb));
-    }
-    or(less, and(equal, compare(CompareOp::Lt, Expr::Index(i.clone()), Expr::Index(j.clone()))))
-}
-
-/// Stores every element of a line at its rank among the line's elements (of ranks below `keep` only).
-fn by_rank(
-    graph: &Graph,
-    root: NodeId,
-    name: &str,
-    scope: &Scope,
-    x: ValueId,
-    dim: &Arg,
-    descending: bool,
-    keep: Option<&Dim>,
-) -> Lowering {
+/// `prim.compact(mask, size)`: the positions of the true elements, counted up one after the other.
+pub fn compact(graph: &Graph, root: NodeId, name: &str, scope: &Scope, _: IsConstant<'_>) -> Lowering {
+    let [Arg::Tensor(mask), Arg::Int(size)] = graph.node(root).args() else {
+        return Err(LowerError::Malformed("compact"));
+    };
     let mut body = Body::new(graph, scope);
     let outs = outputs(&mut body, root)?;
-    let source = body.fact(x)?.clone();
-    let dim = dim_of(dim, source.rank())?;
-    let dtype = compute_type(source.dtype);
-    let extent = source.shape.get(dim).cloned().unwrap_or(Dim::ONE);
-    let (loops, index) = open_loops(&mut body, &source.shape, None);
-    let here = index.get(dim).cloned().unwrap_or(Dim::ZERO);
-    let mine = body.eval(x, &index)?;
-    let symbol = body.new_symbol("r", &extent);
-    let (count, rank) = (body.new_var(), body.new_var());
+    let (param, _) = outs.first().cloned().ok_or(LowerError::Malformed("compact"))?;
+    let extent = body.fact(*mask)?.shape.first().cloned().unwrap_or(Dim::ONE);
+    let symbol = body.new_symbol("t", &extent);
+    let (count, result) = (body.new_var(), body.new_var());
     body.open();
-    let other = Dim::sym(symbol.clone());
-    let theirs = body.eval(x, &with(&index, dim, other.clone()))?;
-    let earlier = before(dtype, descending, &theirs, &other, &mine, &here);
-    let next = Expr::Select(boxed(earlier), boxed(Expr::Int(1, DType::I64)), boxed(Expr::Int(0, DType::I64)));
-    let next = body.name(DType::I64, next);
-    let stmts = body.close();
-    let carried = vec![Carried {
-        var: count,
-        result: rank,
-        dtype: DType::I64,
-        init: Expr::Int(0, DType::I64),
-        next,
-        reduction: Some(ReduceOp::Sum),
-    }];
-    body.push(Stmt::For(For { var: symbol, extent: extent.clone(), kind: LoopKind::Vector, carried, body: stmts }));
-    let kept = keep.cloned().unwrap_or(extent);
-    let place = body.new_symbol("x", &kept);
+    let at = Dim::sym(symbol.clone());
+    let value = body.eval(*mask, std::slice::from_ref(&at))?;
+    let holds = body.name(DType::Bool, value);
+    let place = body.new_symbol("x", size);
     body.open();
-    body.push(Stmt::Index { symbol: place.clone(), extent: kept.clone(), value: Expr::Var(rank) });
-    for ((param, fact), value) in outs.iter().zip([mine, Expr::Index(here)]) {
-        let at = if fact.rank() == 0 { Vec::new() } else { with(&index, dim, Dim::sym(place.clone())) };
-        let at = address(&body.scope, fact, &at);
-        body.push(Stmt::Store { param: *param, address: at, value });
-    }
+    body.push(Stmt::Index { symbol: place.clone(), extent: size.clone(), value: Expr::Var(count) });
+    body.push(Stmt::Store { param, address: Dim::sym(place), value: Expr::Index(at) });
     let then = body.close();
-    let condition = compare(CompareOp::Lt, Expr::Var(rank), Expr::Index(kept));
-    body.push(Stmt::If { condition, then });
-    close_loops(&mut body, loops, LoopKind::Parallel, LoopKind::Parallel);
+    body.push(Stmt::If { condition: holds.clone(), then });
+    let (one, zero) = (Expr::Int(1, DType::I64), Expr::Int(0, DType::I64));
+    let step = Expr::Select(boxed(holds), boxed(one), boxed(zero));
+    let next = body.name(DType::I64, Expr::Binary(BinaryOp::Add, boxed(Expr::Var(count)), boxed(step)));
+    let stmts = body.close();
+    let init = Expr::Int(0, DType::I64);
+    let carried = vec![Carried { var: count, result, dtype: DType::I64, init, next, reduction: None }];
+    body.push(Stmt::For(For { var: symbol, extent, kind: LoopKind::Serial, carried, body: stmts }));
     Ok(vec![finish(graph, body, name)])
-}
-
-/// `prim.sort(x, dim, descending, stable) -> (values, indices)`, always stable.
-pub fn sort(graph: &Graph, root: NodeId, name: &str, scope: &Scope, _: IsConstant<'_>) -> Lowering {
-    let [Arg::Tensor(x), dim, Arg::Bool(descending), _] = graph.node(root).args() else {
-        return Err(LowerError::Malformed("sort"));
-    };
-    by_rank(graph, root, name, scope, *x, dim, *descending, None)
-}
-
-/// `prim.topk(x, k, dim, largest, sorted) -> (values, indices)`, always sorted.
-pub fn topk(graph: &Graph, root: NodeId, name: &str, scope: &Scope, _: IsConstant<'_>) -> Lowering {
-    let [Arg::Tensor(x), Arg::Int(k), dim, Arg::Bool(largest), _] = graph.node(root).args() else {
-        return Err(LowerError::Malformed("topk"));
-    };
-    by_rank(graph, root, name, scope, *x, dim, *largest, Some(k))
 }
 
 /// A region that only copies the value `x` of `graph`, as a first kernel of a scatter.
@@ -285,6 +227,26 @@ pub fn scatter(graph: &Graph, root: NodeId, name: &str, scope: &Scope, _: IsCons
     combine(&mut body, param, &fact, &target, value, how);
     close_loops(&mut body, loops, LoopKind::Serial, LoopKind::Serial);
     Ok(vec![copy, finish(graph, body, name)])
+}
+
+/// `prim.update_slice(x, src, start, step)` into the memory of `x`: stores the elements of `src` alone.
+pub fn update_slice(graph: &Graph, name: &str, scope: &Scope) -> Lowering {
+    let malformed = LowerError::Malformed("update_slice");
+    let [Arg::Tensor(result)] = graph.outputs.as_slice() else { return Err(malformed) };
+    let [_, Arg::Tensor(src), Arg::Ints(start), Arg::Ints(step)] = graph.node(result.node).args() else {
+        return Err(malformed);
+    };
+    let mut body = Body::new(graph, scope);
+    let fact = body.fact(*result)?.clone();
+    let param = body.add_param("out", fact.dtype, Access::Write);
+    let shape = body.fact(*src)?.shape.clone();
+    let (loops, at) = open_loops(&mut body, &shape, None);
+    let value = body.eval(*src, &at)?;
+    let target: Vec<Dim> = at.iter().zip(start.iter().zip(step)).map(|(i, (start, step))| start + i * step).collect();
+    let store = address(&body.scope, &fact, &target);
+    body.push(Stmt::Store { param, address: store, value });
+    close_loops(&mut body, loops, LoopKind::Parallel, LoopKind::Parallel);
+    Ok(vec![finish(graph, body, name)])
 }
 
 /// `prim.index_put(x, indices, values, accumulate)`: a copy of `x`, then the values one after the other.

@@ -16,6 +16,7 @@
 
 void PARALLEL_FOR(void *call, void (*task)(void **, int64_t, int64_t), void **args, int64_t extent, int64_t grain);
 void FAIL(void *call, int64_t message, int64_t value);
+int32_t pt2c_rt_bind(void *call, int64_t symbol, int64_t value);
 
 static void multiply(void **args, int64_t begin, int64_t end) {
   const float *x = args[0], *w = args[1];
@@ -47,7 +48,9 @@ int32_t MAIN(void *const *values, int64_t *symbols, void *call) {
   int64_t count = 0;
   for (int64_t k = 0; k < 4 * rows; k++)
     if (x[k] > 0) staged[count++] = x[k];
-  symbols[2] = count;
+  if (pt2c_rt_bind(call, 2, count) != 0) return 1;
+  float *positive = values[8];
+  for (int64_t k = 0; k < count; k++) positive[k] = staged[k];
   if (rows > 0) y[0] += 1;
   *(int64_t *)values[6] += 1;
   return 0;

@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use pt2c_ir::DType;
 use pt2c_ir::dim::{Dim, Pred};
 use pt2c_library::{
-    Buffer, CompiledObject, Constant, Constraint, Leaf, LibrarySpec, State, Symbol, Weights, WeightsPlacement,
+    Buffer, CompiledObject, Constant, Constraint, Leaf, LibrarySpec, Stage, State, Symbol, Weights, WeightsPlacement,
     write_library,
 };
 
@@ -28,7 +28,7 @@ pub fn spec(name: &str) -> LibrarySpec {
     y.mutated = true;
     let out = Leaf::tensor("out", 0, DType::F32, vec![s("s0"), int(4)]);
     let mut positive = Leaf::tensor("positive", 1, DType::F32, vec![s("u0")]);
-    positive.staged = Some(4);
+    positive.most = Some(s("s0") * int(4));
     LibrarySpec {
         name: name.to_owned(),
         description: vec!["A test. */ #error \"the comment was left\" /*".to_owned()],
@@ -59,7 +59,9 @@ pub fn spec(name: &str) -> LibrarySpec {
             Buffer::Weights { offset: 0, size: 16 },
             Buffer::State(0),
             Buffer::State(1),
+            Buffer::Output(1),
         ],
+        stages: vec![Stage { symbol: 2, arena: int(0) }],
         arena_size: Some((s("s0") * int(16)).ceil_div(&int(64)) * int(64) + s("s0") * int(16)),
         messages: vec!["x holds NaN at element {}".to_owned()],
     }

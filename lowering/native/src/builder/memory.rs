@@ -110,6 +110,14 @@ impl Func<'_> {
         self.op(ty, format!("builtin.unrealized_conversion_cast {d} : {DESCRIPTOR} to {ty}"))
     }
 
+    /// The address of a buffer's first element.
+    pub fn ptr_of_buffer(&mut self, buffer: Val) -> Val {
+        let address =
+            self.op(Type::INDEX, format!("memref.extract_aligned_pointer_as_index {buffer} : {} -> index", buffer.ty));
+        let address = self.index_to_i64(address);
+        self.op(Type::Ptr, format!("llvm.inttoptr {address} : i64 to !llvm.ptr"))
+    }
+
     /// A buffer under another element type of the same size.
     pub fn buffer_as(&mut self, buffer: Val, elem: Elem) -> Val {
         let ty = buffer.ty.with_elem(elem);

@@ -301,8 +301,9 @@ impl Instance {
             if leaf.kind == LeafKind::Tensor as u32 {
                 let capacity = result_words.get(first + 1).copied().unwrap_or(0).max(0) as usize;
                 memory = Aligned::new(capacity * dtype.map_or(1, DType::size));
-                if let Some(word) = result_words.get_mut(first) {
-                    *word = memory.pointer().expose_provenance() as i64;
+                if let Some([data, room]) = result_words.get_mut(first..first + 2) {
+                    *data = memory.pointer().expose_provenance() as i64;
+                    *room = (*room).max(0);
                 }
             }
             results.push(memory);
@@ -313,12 +314,22 @@ impl Instance {
             }
         }
         let mut seconds = Vec::with_capacity(count.max(1));
-        for _ in 0..count.max(1) {
+        let mut again = 0;
+        while seconds.len() < count.max(1) {
+            if again > 2 * results.len() + 2 {
+                return Err(RunError::Other("the library asks for more and more room".to_owned()));
+            }
             let begun = std::time::Instant::now();
             // SAFETY: every pointer leads to memory of the size that shapes and capacities state, alive until the call
             // is over.
             let status = unsafe { (self.api.run)(self.context, words.as_ptr(), result_words.as_mut_ptr()) };
             seconds.push(begun.elapsed().as_secs_f64());
+            if status == Status::Capacity as i32 && self.make_room(&mut result_words, &mut results)? {
+                // The call found out a size that no bound is known of; it changed nothing.
+                seconds.pop();
+                again += 1;
+                continue;
+            }
             self.check(status)?;
         }
         let mut outputs = Vec::new();
@@ -341,6 +352,28 @@ impl Instance {
             });
         }
         Ok((Finished { outputs, inputs_after }, seconds))
+    }
+
+    /// Makes those outputs larger whose shapes say more than they have room for. Whether there were any.
+    fn make_room(&self, words: &mut [i64], results: &mut [Aligned]) -> Result<bool, RunError> {
+        let mut grown = false;
+        for (leaf, memory) in self.output_leaves().iter().zip(results) {
+            let first = leaf.first_word as usize;
+            let shape = words.get(first + 2..first + 2 + leaf.rank as usize).unwrap_or(&[]);
+            let elements = shape.iter().try_fold(1usize, |n, &size| n.checked_mul(usize::try_from(size).ok()?));
+            let (Some(elements), true) = (elements, leaf.kind == LeafKind::Tensor as u32) else { continue };
+            let size = dtype_from_code(leaf.dtype).map_or(1, DType::size);
+            if words.get(first + 1).is_some_and(|&capacity| usize::try_from(capacity).unwrap_or(0) < elements) {
+                let bytes = elements.checked_mul(size).ok_or(TensorDataError::Overflow)?;
+                *memory = Aligned::new(bytes);
+                if let Some([data, capacity]) = words.get_mut(first..first + 2) {
+                    *data = memory.pointer().expose_provenance() as i64;
+                    *capacity = elements as i64;
+                }
+                grown = true;
+            }
+        }
+        Ok(grown)
     }
 
     /// The words of the input struct, data pointers still missing, and copies of the tensors.

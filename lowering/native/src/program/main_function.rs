@@ -2,13 +2,13 @@
 //!
 //! It is written as basic blocks rather than nested regions, because a failed check leaves it from any depth.
 
-use super::{PARALLEL_FOR, Range, Task};
+use super::{BIND, PARALLEL_FOR, Range, Task};
 use crate::NativeError;
 use crate::builder::{Elem, Func, IntPredicate, Module, Type, Val};
 use crate::dims::Indices;
 use crate::target::Target;
 use pt2c_ir::dim::{Dim, Symbol};
-use pt2c_kernel::{BufferId, KernelProgram, Step};
+use pt2c_kernel::{Bound, BufferId, KernelProgram, Step};
 
 /// Work (in vector instructions) below which waking a thread costs more than it saves: some 10 µs.
 const PARALLEL_COST: i64 = 40_000;
@@ -79,6 +79,7 @@ impl Writer<'_, '_> {
         for step in steps {
             match step {
                 Step::Call { kernel, buffers, .. } => self.call_kernel(kernel.0 as usize, buffers)?,
+                Step::Bind { symbol, value } => self.bind(symbol, value)?,
                 Step::If { condition, then, otherwise } => {
                     let (yes, no, after) = (self.block(), self.block(), self.block());
                     let holds = self.truth(*condition);
@@ -130,6 +131,37 @@ impl Writer<'_, '_> {
             .ok_or_else(|| NativeError::Unbound { name: symbol.to_string() })?;
         let place = self.b.ptr_at(self.symbol_values, 8 * at as i64);
         Ok(self.b.ptr_load(place, Type::I64))
+    }
+
+    /// Gives a symbol its value, and leaves if the runtime refuses it.
+    fn bind(&mut self, symbol: &Symbol, value: &Bound) -> Result<(), NativeError> {
+        let value = match value {
+            Bound::Element(buffer) => {
+                let ptr = self.address(*buffer);
+                self.b.ptr_load(ptr, Type::I64)
+            }
+            Bound::Size(dim) => {
+                let mut indices = Indices::new(self.program.scope.clone());
+                for symbol in dim.symbols() {
+                    let value = self.symbol(&symbol)?;
+                    let value = self.b.to_index(value);
+                    indices.bind(&symbol, value);
+                }
+                let value = indices.dim(&mut self.b, dim)?;
+                self.b.index_to_i64(value)
+            }
+        };
+        let at = self.symbols.iter().position(|s| s == symbol);
+        let at = at.ok_or_else(|| NativeError::Unbound { name: symbol.to_string() })?;
+        let at = self.b.int(Type::I64, at as i64);
+        let refused = self.b.call(BIND, &[self.call, at, value], &[Type::I32]);
+        let refused = refused.into_iter().next().ok_or_else(|| NativeError::Unbound { name: symbol.to_string() })?;
+        let zero = self.b.int(Type::I32, 0);
+        let ended = self.b.cmpi(IntPredicate::Ne, refused, zero);
+        let next = self.block();
+        self.branch(ended, "^failed", &next);
+        self.start(&next);
+        Ok(())
     }
 
     fn call_kernel(&mut self, kernel: usize, buffers: &[BufferId]) -> Result<(), NativeError> {

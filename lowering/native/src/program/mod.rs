@@ -11,6 +11,7 @@ mod compile;
 mod contraction;
 mod main_function;
 mod packing;
+mod sort;
 mod transpose;
 mod visit;
 
@@ -28,6 +29,9 @@ use pt2c_kernel::{Body, For, Kernel, KernelId, KernelProgram, LoopKind, Stmt};
 
 /// The runtime's function that divides a range among threads: `(call, task, words, extent, grain)`.
 pub const PARALLEL_FOR: &str = "pt2c_rt_parallel_for";
+
+/// The runtime's function that gives a symbol its value: `(call, symbol, value) -> i32`, not 0 if the call must end.
+pub const BIND: &str = "pt2c_rt_bind";
 
 /// A program in the form that [`crate::compile_module`] takes.
 #[derive(Clone, Debug)]
@@ -124,6 +128,7 @@ pub fn lower(
     let main = format!("{prefix}__main");
     let mut module = Module::new();
     module.declare(PARALLEL_FOR, &[Type::Ptr, Type::Ptr, Type::Ptr, Type::I64, Type::I64], &[]);
+    module.declare(BIND, &[Type::Ptr, Type::I64, Type::I64], &[Type::I32]);
     for (name, _) in &writer.functions {
         module.declare(name, &TASK_PARAMS, &[]);
     }
@@ -152,6 +157,7 @@ impl Open {
             module.declare(&format!("{name}f"), &[Type::F32; 2], &[Type::F32]);
         }
         module.declare(FAIL, &[Type::Ptr, Type::I64, Type::I64], &[]);
+        sort::declare(&mut module);
         Open { module, public: Vec::new(), bytes: 0 }
     }
 
@@ -248,6 +254,7 @@ impl<'a> Writer<'a> {
             Body::Convolution(c) => contraction::convolution(cx, &kernel.params, c, begin, end)?,
             Body::Winograd(w) => contraction::winograd(cx, w, begin, end)?,
             Body::Attention(a) => contraction::attention(cx, a, begin, end)?,
+            Body::Sort(s) => return Ok((Some(sort::sort(cx, &kernel.params, s, begin, end)?), Vec::new())),
         };
         Ok((Some(written.range), written.packings))
     }

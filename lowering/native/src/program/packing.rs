@@ -5,7 +5,7 @@ use crate::contraction::pack;
 use indexmap::IndexMap;
 use pt2c_ir::Bytes;
 use pt2c_ir::dim::Dim;
-use pt2c_kernel::{Buffer, BufferId, BufferKind, KernelProgram, Step};
+use pt2c_kernel::{Bound, Buffer, BufferId, BufferKind, KernelProgram, Step};
 
 /// A layout of a constant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -127,6 +127,7 @@ impl Packer<'_> {
                         }
                         Step::Call { kernel: *kernel, buffers, location: *location }
                     }
+                    Step::Bind { .. } => step.clone(),
                     Step::If { condition, then, otherwise } => {
                         Step::If { condition: *condition, then: self.steps(then)?, otherwise: self.steps(otherwise)? }
                     }
@@ -171,12 +172,14 @@ fn mark(steps: &[Step], used: &mut [bool]) {
     for step in steps {
         match step {
             Step::Call { buffers, .. } => buffers.iter().for_each(&mut see),
+            Step::Bind { value: Bound::Element(buffer), .. } => see(buffer),
+            Step::Bind { .. } => {}
             Step::If { condition, .. } | Step::While { condition, .. } => see(condition),
         }
     }
     for step in steps {
         match step {
-            Step::Call { .. } => {}
+            Step::Call { .. } | Step::Bind { .. } => {}
             Step::If { then, otherwise, .. } => {
                 mark(then, used);
                 mark(otherwise, used);

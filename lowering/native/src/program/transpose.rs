@@ -64,7 +64,7 @@ fn constant_len(program: &KernelProgram, steps: &[Step], id: KernelId, param: us
         for step in steps {
             match step {
                 Step::Call { kernel, buffers, .. } if *kernel == id => out.push(buffers),
-                Step::Call { .. } => {}
+                Step::Call { .. } | Step::Bind { .. } => {}
                 Step::If { then, otherwise, .. } => {
                     calls(then, id, out);
                     calls(otherwise, id, out);

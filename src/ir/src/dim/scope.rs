@@ -111,6 +111,17 @@ impl Scope {
         self.ranges.get(symbol).copied().unwrap_or_default()
     }
 
+    /// The greatest value that a data-dependent symbol is known to have, over symbols that do not depend on data.
+    pub fn upper_bound(&self, symbol: &Symbol) -> Option<Dim> {
+        let constant = self.range_of(symbol).max.map(Dim::int);
+        let stated = self.nonnegative.iter().filter_map(|d| {
+            let (coefficient, rest) = d.coefficient_of(symbol)?;
+            let plain = coefficient.as_int() == Some(-1) && !rest.mentions(&|s| s.is_unbacked());
+            plain.then_some(rest)
+        });
+        stated.chain(constant).reduce(|a, b| Dim::min(&a, &b))
+    }
+
     /// The declared symbols with their constant ranges, sorted.
     pub fn symbols(&self) -> impl Iterator<Item = (&Symbol, Interval)> {
         self.ranges.iter().map(|(symbol, range)| (symbol, *range))

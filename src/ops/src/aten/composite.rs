@@ -2,7 +2,7 @@
 
 use crate::host::{self, binary, rounded};
 use crate::special::sigmoid;
-use crate::{Call, OpDef, OpError, Tensor, promote_types, shape, wrap_dim};
+use crate::{Call, OpDef, OpError, Tags, Tensor, promote_types, shape, wrap_dim};
 use pt2c_ir::dim::Dim;
 use pt2c_ir::{Arg, DType, Fact};
 
@@ -18,7 +18,7 @@ pub const OPS: &[OpDef] = &[
     rounded!("fake_quantize_per_tensor_affine.tensor_qparams(Tensor self, Tensor scale, Tensor zero_point, int quant_min, int quant_max) -> Tensor", same_as_self, fake_quantize),
     rounded!("glu(Tensor self, int dim=-1) -> Tensor", glu_fact, glu),
     rounded!("prelu(Tensor self, Tensor weight) -> Tensor", prelu_fact, prelu),
-    OpDef::new("repeat_interleave.self_Tensor(Tensor self, Tensor repeats, int? dim=None, *, SymInt? output_size=None) -> Tensor", repeat_fact, repeat),
+    OpDef::new("repeat_interleave.self_Tensor(Tensor self, Tensor repeats, int? dim=None, *, SymInt? output_size=None) -> Tensor", repeat_fact, repeat).tagged(Tags::LATE),
     rounded!("trapezoid.dx(Tensor y, *, Scalar dx=1, int dim=-1) -> Tensor", |c| trapezoid_fact(c, false), |c| trapezoid(c, false)),
     rounded!("trapezoid.x(Tensor y, Tensor x, *, int dim=-1) -> Tensor", |c| trapezoid_fact(c, false), |c| trapezoid(c, false)),
 ];
@@ -217,9 +217,7 @@ fn fake_quantize(c: &Call<'_, Tensor>) -> Result<Tensor, OpError> {
 
 fn repeat_fact(c: &Call<'_, Fact>) -> Result<Vec<Fact>, OpError> {
     let x = c.tensor("self")?;
-    let size = c.opt_dim("output_size")?.ok_or_else(|| {
-        OpError::Unsupported("repeat_interleave by a tensor needs output_size: the size depends on the values".into())
-    })?;
+    let size = c.opt_dim("output_size")?.unwrap_or_else(crate::shape::late);
     Ok(vec![match c.opt_int("dim")? {
         Some(d) => {
             let dim = wrap_dim(d, x.rank())?;

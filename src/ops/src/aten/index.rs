@@ -1,6 +1,6 @@
 //! Reading by index: advanced indexing, gather, take, one-hot, embedding.
 
-use crate::{Call, OpDef, OpError, Scalar, Tensor, host, shape, unravel, wrap_dim};
+use crate::{Call, OpDef, OpError, Scalar, Tags, Tensor, host, shape, unravel, wrap_dim};
 use pt2c_ir::dim::{Dim, Scope};
 use pt2c_ir::{Arg, DType, Fact};
 
@@ -10,9 +10,9 @@ pub const OPS: &[OpDef] = &[
     OpDef::new("_unsafe_index.Tensor(Tensor self, Tensor?[] indices) -> Tensor", infer_index, index),
     OpDef::new("embedding(Tensor weight, Tensor indices, SymInt padding_idx=-1, bool scale_grad_by_freq=False, bool sparse=False) -> Tensor", embedding_fact, embedding),
     OpDef::new("gather(Tensor self, int dim, Tensor index, *, bool sparse_grad=False) -> Tensor", gather_fact, gather),
-    OpDef::new("index.Tensor(Tensor self, Tensor?[] indices) -> Tensor", infer_index, index),
+    OpDef::new("index.Tensor(Tensor self, Tensor?[] indices) -> Tensor", infer_index, index).tagged(Tags::LATE),
     OpDef::new("index_select(Tensor self, int dim, Tensor index) -> Tensor", index_select_fact, index_select),
-    OpDef::new("one_hot(Tensor self, int num_classes=-1) -> Tensor", one_hot_fact, one_hot),
+    OpDef::new("one_hot(Tensor self, int num_classes=-1) -> Tensor", one_hot_fact, one_hot).tagged(Tags::LATE),
     OpDef::new("take(Tensor self, Tensor index) -> Tensor", take_fact, take),
     OpDef::new("take_along_dim(Tensor self, Tensor indices, int? dim=None) -> Tensor", take_along_fact, take_along),
 ];
@@ -32,26 +32,29 @@ pub struct Indexing {
 }
 
 impl Indexing {
-    /// For a tensor of shape `x` and integer indices, one per leading dimension, None for a full slice. A boolean
-    /// mask selects a number of elements that depends on its values and is not supported here.
+    /// For a tensor of shape `x` and indices for its leading dimensions, None for a full slice. A mask stands for the
+    /// positions of its true elements, one index for each of its dimensions; their number is [`shape::late`].
     pub fn new(scope: &Scope, x: &[Dim], indices: &[Option<&Fact>]) -> Result<Indexing, OpError> {
-        if indices.len() > x.len() {
-            return Err(OpError::Invalid(format!("{} indices for {} dimensions", indices.len(), x.len())));
-        }
         let mut broadcast = Vec::new();
-        for index in indices.iter().flatten() {
-            match index.dtype {
-                DType::Bool | DType::U8 => {
-                    return Err(OpError::Unsupported(
-                        "a boolean mask as index: the size of the result depends on the values; use torch.where".into(),
-                    ));
-                }
-                DType::I64 | DType::I32 | DType::I16 | DType::I8 => {}
+        let mut dims = Vec::new();
+        let mut next = 0;
+        for index in indices {
+            let Some(index) = index else {
+                next += 1;
+                continue;
+            };
+            let (taken, own) = match index.dtype {
+                DType::Bool | DType::U8 => (index.rank(), vec![shape::late()]),
+                DType::I64 | DType::I32 | DType::I16 | DType::I8 => (1, index.shape.clone()),
                 other => return Err(OpError::Invalid(format!("an index of element type {other}"))),
-            }
-            broadcast = shape::broadcast(scope, &broadcast, &index.shape)?;
+            };
+            broadcast = shape::broadcast(scope, &broadcast, &own)?;
+            dims.extend(next..next + taken);
+            next += taken;
         }
-        let dims: Vec<usize> = (0..indices.len()).filter(|&d| indices[d].is_some()).collect();
+        if next > x.len() {
+            return Err(OpError::Invalid(format!("indices for {next} of {} dimensions", x.len())));
+        }
         let adjacent = dims.windows(2).all(|w| w[1] == w[0] + 1);
         let place = if adjacent { dims.first().copied().unwrap_or(0) } else { 0 };
         let mut shape: Vec<Dim> = (0..x.len()).filter(|d| !dims.contains(d)).map(|d| x[d].clone()).collect();
@@ -192,18 +195,25 @@ fn index_select(c: &Call<'_, Tensor>) -> Result<Vec<Tensor>, OpError> {
 
 fn one_hot_fact(c: &Call<'_, Fact>) -> Result<Vec<Fact>, OpError> {
     let (x, classes) = (c.tensor("self")?, c.int("num_classes")?);
-    if classes < 0 {
-        return Err(OpError::Unsupported(
-            "one_hot whose number of classes depends on the values: pass num_classes".into(),
-        ));
-    }
-    Ok(vec![Fact::new(DType::I64, [&x.shape[..], &[Dim::int(classes)]].concat())])
+    let classes = if classes < 0 { shape::late() } else { Dim::int(classes) };
+    Ok(vec![Fact::new(DType::I64, [&x.shape[..], &[classes]].concat())])
 }
 
 fn one_hot(c: &Call<'_, Tensor>) -> Result<Vec<Tensor>, OpError> {
-    let (x, (dtype, shape)) = (c.tensor("self")?, host::result_of(c)?);
-    let classes = shape.last().copied().unwrap_or(1).max(1);
-    Ok(vec![Tensor::from_fn(dtype, &shape, |i| Scalar::Int(i64::from(x.i64(i / classes) == (i % classes) as i64)))])
+    let (x, mut classes) = (c.tensor("self")?, c.int("num_classes")?);
+    let values = x.as_i64s();
+    if classes < 0 {
+        classes = values.iter().max().map_or(0, |m| m + 1);
+    }
+    if values.iter().any(|v| !(0..classes).contains(v)) {
+        return Err(OpError::Runtime(format!(
+            "Class values must be non-negative and smaller than num_classes {classes}"
+        )));
+    }
+    let classes = usize::try_from(classes).unwrap_or(0);
+    let shape = [x.shape(), &[classes]].concat();
+    let hot = |i: usize| x.i64(i / classes.max(1)) == (i % classes.max(1)) as i64;
+    Ok(vec![Tensor::from_fn(DType::I64, &shape, |i| Scalar::Int(i64::from(hot(i))))])
 }
 
 fn take_fact(c: &Call<'_, Fact>) -> Result<Vec<Fact>, OpError> {

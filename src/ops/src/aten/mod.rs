@@ -10,6 +10,7 @@ pub mod conv;
 pub mod creation;
 pub mod distance;
 mod dtype;
+pub mod dynamic;
 pub mod einsum;
 pub mod embedding_bag;
 pub mod fft;
@@ -52,6 +53,7 @@ pub const FAMILIES: &[&[OpDef]] = &[
     creation::OPS,
     distance::OPS,
     dtype::OPS,
+    dynamic::OPS,
     einsum::OPS,
     embedding_bag::OPS,
     fft::OPS,

@@ -168,6 +168,9 @@ fn optional(tensor: &OptionalTensorArgument) -> Option<String> {
 pub fn sym_int(value: &SymIntArgument, graph: &Graph, expressions: &mut Expressions) -> Result<Dim, ImportErrorKind> {
     match value {
         SymIntArgument::AsInt(value) => Ok(Dim::int(*value)),
+        SymIntArgument::AsName(name) if expressions.named(name).is_some() => {
+            Ok(expressions.named(name).cloned().unwrap_or(Dim::ZERO))
+        }
         SymIntArgument::AsName(name) => match graph.sym_int_values.get(name) {
             Some(value) => expressions.sym_int(value),
             None => Err(ImportErrorKind::Untyped { name: name.clone() }),

@@ -1,19 +1,19 @@
 //! One graph of the archive → one graph of the IR, node by node.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use pt2c_ir::dim::{Dim, Pred};
+use pt2c_ir::dim::{Dim, Pred, Symbol};
 use pt2c_ir::{Arg, DType, Fact, Graph, LocationId, Locations, NodeId, ValueId};
-use pt2c_ops::{Schema, infer, lookup};
+use pt2c_ops::{Schema, Tags, infer, lookup};
 
 use super::arguments::{self, NamedArg, lay_out};
 use super::error::{ImportError, ImportErrorKind};
 use super::facts::{Typed, typed};
 use super::functionalize::{Alias, Memories, Mutation, Names, Owner, add, mutation, row_major, view_steps};
 use super::symbols::{Expressions, Facts};
-use super::{autocast, location, schemas};
-use crate::schema::{self, Argument, Node, OptionalTensorArgument};
+use super::{autocast, location, schemas, sizes};
+use crate::schema::{self, Argument, Node, OptionalTensorArgument, SymBoolArgument};
 
 /// What all graphs of a program share while they are imported.
 #[derive(Default)]
@@ -26,6 +26,8 @@ pub struct Shared {
     pub locations: Locations,
     /// Where errors go when the import is to continue behind them; `None` ends it at the first.
     pub errors: Option<Vec<ImportError>>,
+    /// The data-dependent symbols that have a value at the node that is imported.
+    pub bound: BTreeSet<Symbol>,
 }
 
 /// A graph under construction.
@@ -38,6 +40,8 @@ pub struct Builder<'s> {
     pub memories: Memories,
     /// Inside a branch or body, which may never run.
     nested: bool,
+    /// Names of numbers that are 0-d tensors here.
+    pub numbers: BTreeSet<String>,
     /// Inside an autocast region.
     autocast: bool,
 }
@@ -48,7 +52,14 @@ type Results = Vec<(Option<String>, Typed)>;
 impl<'s> Builder<'s> {
     /// An empty graph: the program's own.
     pub fn new(shared: &'s mut Shared) -> Builder<'s> {
-        Builder { shared, graph: Graph::new(), memories: Memories::default(), nested: false, autocast: false }
+        Builder {
+            shared,
+            graph: Graph::new(),
+            memories: Memories::default(),
+            nested: false,
+            numbers: BTreeSet::new(),
+            autocast: false,
+        }
     }
 
     /// Imports all nodes of `source`; `names` holds its inputs and receives its values.
@@ -88,14 +99,16 @@ impl<'s> Builder<'s> {
     }
 
     fn node(&mut self, source: &schema::Graph, names: &mut Names, node: &Node, op: &str) -> Result<(), ImportError> {
-        if self.is_symbolic(node, op)? || self.assertion(source, node, op)? {
+        let location = self.shared.locations.intern(location::of_node(node));
+        if self.number(source, names, node, op, location)? || self.assertion(source, names, node, op, location)? {
             return Ok(());
         }
         if let Some(inner) = inlined(node, op)? {
             return self.inline(names, node, inner);
         }
-        let location = self.shared.locations.intern(location::of_node(node));
-        let signature = schemas::schema(op);
+        if op.starts_with("higher_order.") {
+            return self.control(source, names, node, op, location);
+        }
         let mut subgraphs = node
             .inputs
             .iter()
@@ -104,10 +117,25 @@ impl<'s> Builder<'s> {
                 _ => None,
             })
             .collect::<Result<VecDeque<_>, _>>()?;
-        let args = lay_out(&node.inputs, signature, source, &mut self.shared.expressions, &mut |_| {
+        let inputs = Self::with_values(&node.inputs, names);
+        let signature = schemas::schema(op);
+        let mut args = lay_out(&inputs, signature, source, &mut self.shared.expressions, &mut |_| {
             Ok(subgraphs.pop_front().unwrap_or(Arg::None))
         })?;
         let results = self.results(source, node)?;
+        if !self.nested {
+            for (_, typed) in &results {
+                sizes::assume_sizes(&mut self.shared.facts, &typed.fact);
+            }
+            if let Some((_, typed)) = results.first() {
+                sizes::assume_selection(&mut self.shared.facts, names, op, &args, &typed.fact);
+            }
+        }
+        self.require_index(names, op, &args, location)?;
+        let fact = results.first().map(|(_, typed)| typed.fact.clone());
+        let op = self.take_tensors(names, op, &mut args, fact.as_ref(), location)?;
+        let op = op.as_ref();
+        let signature = schemas::schema(op);
         let mut call = Call { op, signature, args, results, name: node_name(node), location };
         if self.autocast {
             self.convert_operands(names, &mut call)?;
@@ -115,39 +143,32 @@ impl<'s> Builder<'s> {
         Ok(self.call(names, call)?)
     }
 
-    /// Whether the node only computes symbolic numbers: their expressions are in the graph's tables.
-    fn is_symbolic(&self, node: &Node, op: &str) -> Result<bool, ImportErrorKind> {
-        let symbolic = |output: &Argument| {
-            matches!(
-                output,
-                Argument::AsSymInt(_)
-                    | Argument::AsSymBool(_)
-                    | Argument::AsSymFloat(_)
-                    | Argument::AsInt(_)
-                    | Argument::AsFloat(_)
-                    | Argument::AsBool(_)
-            )
-        };
-        if node.outputs.is_empty() || !node.outputs.iter().all(symbolic) {
-            return Ok(false);
-        }
-        if op.starts_with("py.") || op.starts_with("aten.sym_") {
-            return Ok(true);
-        }
-        Err(ImportErrorKind::unsupported(
-            format!("{op}, which makes a number of a tensor's contents,"),
-            "keep the value in a tensor (do not call .item() or int() on it, do not use it as a size)",
-        ))
-    }
-
     /// Assertions on sizes become constraints. Returns whether the node was one.
-    fn assertion(&mut self, source: &schema::Graph, node: &Node, op: &str) -> Result<bool, ImportErrorKind> {
+    fn assertion(
+        &mut self,
+        source: &schema::Graph,
+        names: &mut Names,
+        node: &Node,
+        op: &str,
+        location: LocationId,
+    ) -> Result<bool, ImportErrorKind> {
         let argument = |name: &str| node.inputs.iter().find(|i| i.name == name).map(|i| &i.arg);
         let expressions = &mut self.shared.expressions;
         match op {
             // What it asserts are the facts that the archive states.
             "aten._assert_tensor_metadata.default" => Ok(true),
             "aten._assert_scalar.default" => {
+                let rule = match argument("assert_msg") {
+                    Some(Argument::AsString(message)) => message.clone(),
+                    _ => "an assertion of the program".to_owned(),
+                };
+                if let Some(Argument::AsSymBool(SymBoolArgument::AsName(name))) = argument("self")
+                    && names.contains_key(name)
+                {
+                    let holds = self.read(names, name, location)?;
+                    self.check(holds, &rule, location)?;
+                    return Ok(true);
+                }
                 let pred = match argument("self") {
                     Some(Argument::AsSymBool(value)) => arguments::sym_bool(value, source, expressions)?,
                     Some(Argument::AsSymInt(value)) => {
@@ -169,11 +190,7 @@ impl<'s> Builder<'s> {
                     }
                     _ => return Err(ImportErrorKind::argument("self", "is no condition")),
                 };
-                let rule = match argument("assert_msg") {
-                    Some(Argument::AsString(message)) => message.clone(),
-                    _ => "an assertion of the program".to_owned(),
-                };
-                self.require(pred, rule);
+                self.require(pred, rule, location)?;
                 Ok(true)
             }
             "aten.sym_constrain_range.default" | "aten.sym_constrain_range_for_size.default" => {
@@ -187,22 +204,47 @@ impl<'s> Builder<'s> {
                 };
                 let bounds =
                     [bound("min").map(|min| Pred::ge(&size, &min)), bound("max").map(|max| Pred::le(&size, &max))];
-                self.require(Pred::and(bounds.into_iter().flatten()), format!("the range of {size}"));
+                self.require(Pred::and(bounds.into_iter().flatten()), format!("the range of {size}"), location)?;
                 Ok(true)
             }
             _ => Ok(false),
         }
     }
 
-    /// An assertion of a branch holds only where the branch runs, so only those of the program itself count.
-    fn require(&mut self, pred: Pred, rule: String) {
+    /// A selected index must exist, although PyTorch's rules for the sizes may leave that to the operator.
+    fn require_index(
+        &mut self,
+        names: &Names,
+        op: &str,
+        args: &[NamedArg],
+        location: LocationId,
+    ) -> Result<(), ImportErrorKind> {
+        let ("aten.select.int", [Arg::Tensor(x), Arg::Int(dim), Arg::Int(index)]) = (op, args) else { return Ok(()) };
+        let Some(fact) = names.get(x).map(|view| &view.typed.fact) else { return Ok(()) };
+        let (Some(dim), Some(index)) = (dim.as_int(), index.as_int()) else { return Ok(()) };
+        let size = pt2c_ops::wrap_dim(dim, fact.rank()).ok().and_then(|d| fact.shape.get(d)).filter(|n| !n.is_int());
+        let Some(size) = size.cloned() else { return Ok(()) };
+        let least = Dim::int(if index < 0 { -index } else { index + 1 });
+        let legal = Pred::ge(&size, &least);
+        if self.shared.facts.scope.prove(&legal).is_yes() {
+            return Ok(());
+        }
+        self.require(legal, format!("index {index} of dimension {dim}"), location)
+    }
+
+    /// An assertion of a branch holds only where the branch runs: it is checked there, and nothing follows from it.
+    fn require(&mut self, pred: Pred, rule: String, location: LocationId) -> Result<(), ImportErrorKind> {
         if !self.nested {
             self.shared.facts.require(pred, rule);
+        } else if !self.shared.facts.scope.prove(&pred).is_yes() {
+            let holds = self.truth(&pred, location)?;
+            self.check(holds, &rule, location)?;
         }
+        Ok(())
     }
 
     /// Types of the node's tensor results.
-    fn results(&mut self, source: &schema::Graph, node: &Node) -> Result<Results, ImportErrorKind> {
+    pub(super) fn results(&mut self, source: &schema::Graph, node: &Node) -> Result<Results, ImportErrorKind> {
         let mut results = Results::new();
         // A result that PyTorch leaves undefined has no type; nobody can use it.
         let undefined = || (None, Typed { fact: Fact::of(DType::F32, &[0]), strides: vec![Dim::int(1)] });
@@ -274,6 +316,7 @@ impl<'s> Builder<'s> {
         let fact_of = |name: &str| names.get(name).map(|view| view.typed.fact.clone());
         match mutation(call.op, call.signature, &call.args, &fact_of)? {
             None => {
+                self.bind_sizes(names, &call)?;
                 let facts = call.results.iter().map(|(_, typed)| typed.fact.clone()).collect();
                 let id = self.emit(names, call.op, &call.args, &call.name, facts, call.location)?;
                 self.define(names, &call, call.op, id)
@@ -322,6 +365,35 @@ impl<'s> Builder<'s> {
                 Ok(())
             }
         }
+    }
+
+    /// Gives a value to the symbols that sizes of the results are and that nothing has bound: a slice at a number that
+    /// data decide has such a size, although it follows from the number.
+    fn bind_sizes(&mut self, names: &Names, call: &Call<'_>) -> Result<(), ImportErrorKind> {
+        let late = |d: &Dim| d.as_symbol().filter(|s| s.is_unbacked()).cloned();
+        let finds_out = lookup(call.op).is_some_and(|op| op.def.tags.has(Tags::LATE));
+        let mut inferred = None;
+        for (i, (_, typed)) in call.results.iter().enumerate() {
+            for (d, symbol) in typed.fact.shape.iter().enumerate().filter_map(|(d, n)| Some((d, late(n)?))) {
+                if !self.shared.bound.insert(symbol.clone()) || finds_out {
+                    continue;
+                }
+                let facts = inferred.get_or_insert_with(|| self.infer_call(names, call).unwrap_or_default());
+                let size = facts.get(i).and_then(|f| f.shape.get(d)).cloned();
+                match size.filter(|n| *n != pt2c_ops::shape::late() && !n.mentions(&|s| *s == symbol)) {
+                    Some(size) => self.bind_to(&size, &symbol, call.location)?,
+                    // It may be a symbol that an operand has and that is bound in another way.
+                    None => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn infer_call(&self, names: &Names, call: &Call<'_>) -> Option<Vec<Fact>> {
+        let fact = |name: &String| names.get(name).map(|v| v.typed.fact.clone()).ok_or(());
+        let facts = call.args.iter().map(|arg| arg.try_map(fact)).collect::<Result<Vec<_>, _>>().ok()?;
+        infer(call.op, &facts, &self.shared.facts.scope).ok()
     }
 
     /// Gives the results of a call their names, as views where the operator returns its operand's memory.
@@ -422,7 +494,7 @@ impl<'s> Builder<'s> {
     }
 
     /// Converts and broadcasts a value that is written to a tensor of type `to`.
-    fn convert(
+    pub(super) fn convert(
         &mut self,
         value: ValueId,
         from: &Fact,
@@ -443,6 +515,11 @@ impl<'s> Builder<'s> {
 
     /// Imports a nested graph of a higher-order operator.
     fn subgraph(&mut self, source: &schema::Graph) -> Result<NamedArg, ImportError> {
+        self.body(source).map(|graph| Arg::Graph(Arc::new(graph)))
+    }
+
+    /// A nested graph: its tensors in, tensors out.
+    pub(super) fn body(&mut self, source: &schema::Graph) -> Result<Graph, ImportError> {
         let autocast = self.autocast;
         let mut builder = Builder { nested: true, autocast, ..Builder::new(self.shared) };
         let mut names = Names::new();
@@ -459,7 +536,7 @@ impl<'s> Builder<'s> {
         builder.graph.outputs = outputs;
         let mut graph = builder.graph;
         graph.remove_dead(super::has_effect);
-        Ok(Arg::Graph(Arc::new(graph)))
+        Ok(graph)
     }
 
     /// What a graph returns.
@@ -474,6 +551,9 @@ impl<'s> Builder<'s> {
         source: &schema::Graph,
         names: &mut Names,
     ) -> Result<Arg, ImportErrorKind> {
+        if matches!(output, Argument::AsSymFloat(_) | Argument::AsSymBool(SymBoolArgument::AsName(_))) {
+            return self.number_value(source, names, output, DType::F64, LocationId::UNKNOWN).map(Arg::Tensor);
+        }
         let arg = arguments::convert("output", output, source, &mut self.shared.expressions, &mut |_| Ok(Arg::None))?;
         arg.try_map(|name| self.read(names, name, LocationId::UNKNOWN))
     }
@@ -537,7 +617,9 @@ fn inlined<'a>(node: &'a Node, op: &str) -> Result<Option<Inlined<'a>>, ImportEr
     });
     let Some((at, graph)) = found else { return Ok(None) };
     let autocast = match op {
-        "higher_order.wrap_with_set_grad_enabled" | "higher_order.tag_activation_checkpoint" => None,
+        "higher_order.wrap_with_set_grad_enabled"
+        | "higher_order.tag_activation_checkpoint"
+        | "higher_order.invoke_subgraph" => None,
         // Device, type, enabled, cache enabled, graph.
         "higher_order.wrap_with_autocast" => match node.inputs.get(2).map(|input| &input.arg) {
             Some(Argument::AsBool(enabled)) => Some(*enabled),
@@ -545,7 +627,9 @@ fn inlined<'a>(node: &'a Node, op: &str) -> Result<Option<Inlined<'a>>, ImportEr
         },
         _ => return Ok(None),
     };
-    let operands = node.inputs.iter().skip(at + 1).map(|input| &input.arg).collect();
+    // Names and other settings may stand among the operands.
+    let operands = node.inputs.iter().skip(at + 1).map(|input| &input.arg);
+    let operands = operands.filter(|arg| !matches!(arg, Argument::AsString(_))).collect();
     Ok(Some(Inlined { graph, operands, autocast }))
 }
 
@@ -573,7 +657,7 @@ pub fn insert(names: &mut Names, name: &str, view: super::functionalize::View) -
 }
 
 /// The FX node's name; older archives name only the results.
-fn node_name(node: &Node) -> String {
+pub(super) fn node_name(node: &Node) -> String {
     let first = || node.outputs.iter().flat_map(tensor_names).next().unwrap_or("").to_owned();
     node.name.clone().unwrap_or_else(first)
 }

@@ -8,12 +8,15 @@
 
 mod arguments;
 mod autocast;
+mod control;
 mod error;
 mod facts;
 mod functionalize;
 mod graph;
 pub(crate) mod location;
+mod numbers;
 pub(crate) mod schemas;
+mod sizes;
 mod symbols;
 
 use indexmap::IndexMap;
@@ -22,7 +25,6 @@ use pt2c_ir::{
     Arg, Diagnostic, Fact, InputKind, InputSpec, Node, OutputKind, OutputSpec, Program, Signature, TensorEntry,
     TensorRole,
 };
-use pt2c_ops::{Tags, lookup};
 
 pub use error::{ImportError, ImportErrorKind};
 
@@ -78,7 +80,7 @@ fn import_with(exported: &ExportedProgram, mut shared: Shared) -> Result<(Import
     graph.outputs = arguments;
     graph.remove_dead(has_effect);
 
-    let Shared { expressions, mut facts, locations, errors } = shared;
+    let Shared { expressions, mut facts, locations, errors, .. } = shared;
     facts.declare_sizes(&expressions);
     let program = Program {
         name: match exported.archive_name.as_str() {
@@ -118,7 +120,7 @@ pub(crate) fn dim_of(text: &str) -> Result<Dim, ImportErrorKind> {
 
 /// Calls that are kept although nothing uses their results.
 fn has_effect(node: &Node) -> bool {
-    node.op().and_then(lookup).is_some_and(|op| op.def.tags.has(Tags::EFFECT))
+    pt2c_ops::has_effect(node)
 }
 
 /// The inputs of the program's graph.
@@ -255,6 +257,8 @@ impl Inputs {
         Ok(match argument {
             Argument::AsTensor(tensor) => {
                 let typed = facts::typed(&tensor.name, source, &mut builder.shared.expressions)?;
+                builder.shared.bound.extend(typed.fact.shape.iter().flat_map(Dim::symbols));
+                sizes::assume_sizes(&mut builder.shared.facts, &typed.fact);
                 self.guards.insert(path, GuardInput::Tensor(typed.fact.clone()));
                 let value = builder.graph.add_input(&tensor.name, typed.fact.clone());
                 let view = builder.memories.allocate(value, typed, Owner::Input(leaf));
@@ -265,7 +269,10 @@ impl Inputs {
                 let dim = arguments::sym_int(value, source, &mut builder.shared.expressions)?;
                 self.guards.insert(path, GuardInput::Int(dim.clone()));
                 match dim.as_symbol() {
-                    Some(symbol) => InputKind::SymInt(symbol.clone()),
+                    Some(symbol) => {
+                        builder.shared.bound.insert(symbol.clone());
+                        InputKind::SymInt(symbol.clone())
+                    }
                     None if dim.as_int().is_some() => InputKind::Constant(Arg::Int(dim)),
                     None => {
                         return Err(ImportErrorKind::unsupported(

@@ -10,12 +10,14 @@ use pt2c_ir::dim::{
 use pt2c_ir::{Constraint, Diagnostic, Fact};
 
 use super::error::ImportErrorKind;
-use crate::schema::{RangeConstraint, SymBool, SymInt};
+use crate::schema::{Graph, RangeConstraint, SymBool, SymInt};
 
 /// Reads expressions, each text once.
 #[derive(Default)]
 pub struct Expressions {
     dims: BTreeMap<String, Dim>,
+    /// Integers that are made of floats, by name.
+    named: BTreeMap<String, Dim>,
 }
 
 impl Expressions {
@@ -36,6 +38,19 @@ impl Expressions {
             SymInt::AsInt(value) => Ok(Dim::int(*value)),
             SymInt::AsExpr(expr) => self.dim(&expr.expr_str),
         }
+    }
+
+    /// States what an integer of a graph is, whose expression cannot be read.
+    pub fn name_int(&mut self, name: &str, graph: &Graph, dim: Dim) {
+        if let Some(SymInt::AsExpr(expr)) = graph.sym_int_values.get(name) {
+            self.dims.insert(expr.expr_str.clone(), dim.clone());
+        }
+        self.named.insert(name.to_owned(), dim);
+    }
+
+    /// What was stated of an integer.
+    pub fn named(&self, name: &str) -> Option<&Dim> {
+        self.named.get(name)
     }
 
     /// A symbolic bool of a value table.
@@ -69,6 +84,8 @@ pub struct Facts {
     pub scope: Scope,
     /// What the entry checks.
     pub constraints: Vec<Constraint>,
+    /// Expressions that are known to be sizes.
+    pub sizes: BTreeSet<Dim>,
     /// Rules that cannot be expressed and so will not be checked.
     pub warnings: Vec<Diagnostic>,
 }
@@ -90,12 +107,17 @@ impl Facts {
         expressions: &mut Expressions,
     ) -> Result<(), ImportErrorKind> {
         for (key, range) in ranges {
+            // A float has a range of no use to sizes.
+            if key.starts_with('z') {
+                continue;
+            }
             let dim = expressions.dim(key)?;
             let (min, max) = (range.min_val, range.max_val.filter(|&max| max < i64::MAX - 1));
             if let Some(symbol) = dim.as_symbol() {
                 // A lower bound of 2 says that 0 and 1 were not traced, not that they are illegal: PyTorch's own module
                 // runs them, unless a guard says otherwise (torch/_export/utils.py: "we allow dimensions to be 0/1").
-                let legal = if min.is_some_and(|min| (0..=2).contains(&min)) { Some(0) } else { min };
+                let relaxed = !symbol.is_unbacked() && min.is_some_and(|min| (0..=2).contains(&min));
+                let legal = if relaxed { Some(0) } else { min };
                 self.scope.declare(symbol, legal, max);
             }
             let bounds = [min.map(|min| Pred::ge(&dim, &Dim::int(min))), max.map(|max| Pred::le(&dim, &Dim::int(max)))];
@@ -116,7 +138,8 @@ impl Facts {
     pub fn declare_sizes(&mut self, expressions: &Expressions) {
         let declared: BTreeSet<Symbol> = self.scope.symbols().map(|(symbol, _)| symbol.clone()).collect();
         for symbol in expressions.symbols() {
-            if !declared.contains(&symbol) {
+            // What data decide may be negative.
+            if !declared.contains(&symbol) && !symbol.is_unbacked() && !symbol.as_str().starts_with('z') {
                 self.scope.declare(symbol, Some(0), None);
             }
         }
@@ -161,7 +184,15 @@ impl GuardInputs {
 
     /// The expression of a property, if there is such an input with such a property.
     fn resolve(&self, wanted: &InputRef) -> Option<Dim> {
-        let (_, input) = self.inputs.iter().find(|(path, _)| *path == wanted.path)?;
+        let known = |path: &[PathStep]| self.inputs.iter().find(|(p, _)| p.as_slice() == path);
+        let (_, input) = known(&wanted.path).or_else(|| match wanted.path.as_slice() {
+            // `*args`: the archive calls its elements `args_0`, `args_1`, and so on.
+            [PathStep::Key(name), PathStep::Index(index), rest @ ..] => {
+                let first = PathStep::Key(format!("{name}_{index}"));
+                known(&[&[first], rest].concat())
+            }
+            _ => None,
+        })?;
         match (input, &wanted.what) {
             (GuardInput::Int(dim), InputProperty::Value) => Some(dim.clone()),
             (GuardInput::Tensor(fact), InputProperty::Size(index)) => at(&fact.shape, *index),

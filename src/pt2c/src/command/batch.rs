@@ -124,7 +124,7 @@ fn load(program: &Program, settings: &Settings, stages: &mut Stages) -> Result<I
     stages.end("passes");
     let kernels = pt2c_kernel::lower::lower_with(&program, settings.lower).map_err(|d| ("lower", d))?;
     stages.end("lower");
-    let code = compile::generate(&program, &kernels, settings, &|_, _| {}).map_err(|d| ("native", d))?;
+    let code = compile::generate(&kernels, settings, &|_, _| {}).map_err(|d| ("native", d))?;
     stages.end("native");
     let compiled = Compiled { program, kernels, code, rewriting };
     let instance = execute::instance(&compiled, settings, 1).map_err(|d| ("load", d))?;
