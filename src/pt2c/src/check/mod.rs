@@ -58,7 +58,7 @@ impl Kind {
             Kind::Archive => "the program cannot be read",
             Kind::Operator | Kind::DType | Kind::Program => "the program cannot be compiled",
             Kind::CustomOperator => "the program cannot be compiled: nothing says what the operator computes",
-            Kind::DataDependent => "the program cannot be compiled: buffers are sized before the data is seen",
+            Kind::DataDependent => "the size is known only during a call: what cannot be sized by a bound is refused",
             Kind::Static => "calls with another size are refused at the entry",
             Kind::Constraint => "calls that break it are refused at the entry, with this rule in the message",
             Kind::Precision => "results may differ from those of a wider type",
