@@ -31,7 +31,7 @@ test-models: setup
 
 # PyTorch's whole operator database, exported, compiled, compared; rewrites docs/conformance.md. Needs Python with torch and
 # safetensors (see tests/conformance/README.md); exports are kept in CACHE, N samples for each operator and dtype.
-CACHE ?= /tmp/pt2c-conformance
+CACHE ?= target/conformance
 N ?= 8
 conformance: build
 	$(PYTHON) tests/conformance/run.py --pt2c $(PT2C) --cache $(CACHE) --max-samples-per-op-dtype $(N) \
