@@ -74,6 +74,15 @@ const DTYPES: &[(safetensors::Dtype, DType)] = &[
     (safetensors::Dtype::F64, DType::F64),
 ];
 
+/// Reads all `--inputs` of a command; see [`read`]. A later source replaces what an earlier one says of the same name.
+pub fn read_all(sources: &[String]) -> Result<Tensors, Diagnostic> {
+    let mut all = Tensors::new();
+    for source in sources {
+        read(source, &mut all)?;
+    }
+    Ok(all)
+}
+
 /// Reads `FILE.safetensors`, `FILE.npy` (as leaf 0000), or `NAME=FILE.npy`.
 pub fn read(source: &str, into: &mut Tensors) -> Result<(), Diagnostic> {
     if let Some((name, file)) = source.split_once('=') {

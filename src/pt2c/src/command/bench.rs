@@ -1,8 +1,7 @@
 //! `pt2c bench`: how long a call takes.
 
 use super::{Outcome, settings};
-use crate::tensors::{self, Tensors};
-use crate::{compile, execute, leaves};
+use crate::{compile, execute, leaves, tensors};
 use clap::Args;
 use pt2c_ir::Diagnostic;
 use pt2c_native::program::Keep;
@@ -34,11 +33,7 @@ pub struct Flags {
 /// Runs the command.
 pub fn run(flags: &Flags) -> Outcome {
     let program = compile::open(&flags.model)?.program;
-    let mut given = Tensors::new();
-    for source in &flags.inputs {
-        tensors::read(source, &mut given)?;
-    }
-    let inputs = leaves::inputs(&program, &given)?;
+    let inputs = leaves::inputs(&program, &tensors::read_all(&flags.inputs)?)?;
     let settings = settings(&flags.model, Some("model"), &flags.cpu, Keep::default())?;
     let begun = Instant::now();
     let compiled = compile::compile(&program, &settings, &mut |_, _| Ok(()), &|_, _| {})?;

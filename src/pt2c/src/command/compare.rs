@@ -36,11 +36,7 @@ pub fn run(flags: &Flags) -> Outcome {
         verify::made_inputs(&program, 0)
             .ok_or_else(|| Diagnostic::error("no sizes satisfy the program's rules; give --inputs"))?
     } else {
-        let mut given = tensors::Tensors::new();
-        for source in &flags.inputs {
-            tensors::read(source, &mut given)?;
-        }
-        leaves::inputs(&program, &given)?
+        leaves::inputs(&program, &tensors::read_all(&flags.inputs)?)?
     };
     let Some(culprit) = verify::first_difference(&program, &settings, &inputs)? else {
         println!("no node differs");

@@ -47,11 +47,7 @@ pub fn run(flags: &Flags) -> Outcome {
     let imported = flags.source.open(&flags.model)?;
     show_warnings(&imported.warnings);
     let program = imported.program;
-    let mut given = Tensors::new();
-    for source in &flags.inputs {
-        tensors::read(source, &mut given)?;
-    }
-    let inputs = leaves::inputs(&program, &given)?;
+    let inputs = leaves::inputs(&program, &tensors::read_all(&flags.inputs)?)?;
     let mut state = Tensors::new();
     if let Some(path) = &flags.state_in {
         tensors::read(&path.to_string_lossy(), &mut state)?;

@@ -40,11 +40,7 @@ pub fn run(flags: &Flags) -> Outcome {
     if flags.inputs.is_empty() {
         calls.extend((0..flags.calls).filter_map(|call| verify::made_inputs(&program, call)));
     } else {
-        let mut given = tensors::Tensors::new();
-        for source in &flags.inputs {
-            tensors::read(source, &mut given)?;
-        }
-        calls.push(leaves::inputs(&program, &given)?);
+        calls.push(leaves::inputs(&program, &tensors::read_all(&flags.inputs)?)?);
     }
     if calls.is_empty() {
         return Err(Diagnostic::error("no sizes satisfy the program's rules; give --inputs"));
