@@ -28,6 +28,7 @@ mod loss;
 mod movement;
 mod norm;
 mod pool;
+mod quantized;
 mod random;
 mod reduction;
 mod resample;
@@ -73,6 +74,7 @@ const FAMILIES: &[&[(&str, Decomposition)]] = &[
     loss::TABLE,
     norm::TABLE,
     pool::TABLE,
+    quantized::TABLE,
     random::TABLE,
     reduction::TABLE,
     resample::TABLE,

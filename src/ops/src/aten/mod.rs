@@ -22,6 +22,7 @@ pub mod loss;
 pub mod norm;
 mod pad;
 pub mod pool;
+pub mod quantized;
 pub mod random;
 pub mod reduction;
 pub mod resample;
@@ -65,6 +66,7 @@ pub const FAMILIES: &[&[OpDef]] = &[
     norm::OPS,
     pad::OPS,
     pool::OPS,
+    quantized::OPS,
     random::OPS,
     reduction::OPS,
     resample::OPS,
