@@ -7,8 +7,6 @@ mod activation;
 mod assert;
 mod attention;
 mod binary;
-mod builder;
-mod common;
 mod compare;
 mod composite;
 mod conv;
@@ -42,7 +40,9 @@ mod stft;
 mod ternary;
 mod unary;
 
-pub use builder::{Build, Builder, Decomposition, Val, int, int_list, tensor_list};
+pub use pt2c_ops::{Build, Builder, Decomposition, Val, int, int_list, tensor_list};
+
+use pt2c_ops::formula::common;
 
 use indexmap::IndexMap;
 use pt2c_ir::dim::Scope;
@@ -51,7 +51,7 @@ use pt2c_ops::movement::movement_of;
 use pt2c_ops::{Call, OpError, has_effect, infer, lookup};
 use std::sync::{Arc, OnceLock};
 
-/// All families, one a line; views, slices and joins follow their plans in the operator table instead.
+/// All families, one a line; views, slices and joins follow their plans, formulas themselves in the operator table.
 #[rustfmt::skip]
 const FAMILIES: &[&[(&str, Decomposition)]] = &[
     activation::TABLE,
@@ -97,7 +97,8 @@ pub fn decomposition_of(op: &str) -> Option<Decomposition> {
     static TABLE: OnceLock<IndexMap<&'static str, Decomposition>> = OnceLock::new();
     let table = TABLE.get_or_init(|| FAMILIES.iter().flat_map(|f| f.iter().copied()).collect());
     let movement = || movement_of(op).map(|_| movement::decompose as Decomposition);
-    table.get(op).copied().or_else(movement)
+    let formula = || lookup(op).and_then(|o| o.def.formula);
+    table.get(op).copied().or_else(movement).or_else(formula)
 }
 
 /// Whether lowering understands an operator, so that it stays as it is.

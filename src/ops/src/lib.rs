@@ -13,7 +13,9 @@
 #![forbid(unsafe_code)]
 
 pub mod aten;
+mod builder;
 mod call;
+pub mod formula;
 pub mod functions;
 pub mod host;
 pub mod index_map;
@@ -29,6 +31,7 @@ pub mod special;
 mod tensor;
 pub mod verify;
 
+pub use builder::{Build, Builder, Decomposition, Val, int, int_list, tensor_list};
 pub use call::{Call, OpError, number, wrap_dim};
 pub use op::{Op, OpDef, Tags, functional_of, has_effect, infer, lookup, ops};
 pub use promote::{Category, Typed, promote_types, result_type, to_float, to_sum};

@@ -1,6 +1,6 @@
 //! Declarations of operators and the table of all of them.
 
-use crate::{Call, OpError, Schema, Tensor, aten, prim};
+use crate::{Call, Decomposition, OpError, Schema, Tensor, aten, prim};
 use indexmap::IndexMap;
 use pt2c_ir::dim::{Scope, Symbol};
 use pt2c_ir::{Arg, Fact, Node};
@@ -57,12 +57,19 @@ pub struct OpDef {
     pub infer: InferFn,
     /// Reference evaluation.
     pub eval: EvalFn,
+    /// The formula that the two follow, and decomposition too.
+    pub formula: Option<Decomposition>,
 }
 
 impl OpDef {
     /// A declaration without tags.
     pub const fn new(schema: &'static str, infer: InferFn, eval: EvalFn) -> OpDef {
-        OpDef { schema, tags: Tags::NONE, infer, eval }
+        OpDef { schema, tags: Tags::NONE, infer, eval, formula: None }
+    }
+
+    /// An operator that is a formula over others.
+    pub const fn formula(schema: &'static str, formula: Decomposition) -> OpDef {
+        OpDef { formula: Some(formula), ..OpDef::new(schema, crate::formula::infer, crate::formula::eval) }
     }
 
     /// The name in the table. A schema that names its own namespace (`torchvision::nms(…)`) is in that.

@@ -1,8 +1,9 @@
-//! What decompositions are written with: one method per primitive, over a graph or the e-graph alike.
+//! What decompositions and formulas are written with: one method per primitive, over a graph, the e-graph, facts
+//! alone or host tensors alike.
 
+use crate::{Call, OpError, lookup, result_type, shape};
 use pt2c_ir::dim::{Dim, Scope};
 use pt2c_ir::{Arg, DType, Fact};
-use pt2c_ops::{Call, OpError, result_type};
 
 /// Handle of a value under construction (an e-class or a graph value).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -69,6 +70,11 @@ impl<'a> Builder<'a> {
         &self.stated
     }
 
+    /// What is added to.
+    pub(crate) fn inner(&mut self) -> &mut dyn Build {
+        self.build
+    }
+
     /// Adds any call.
     pub fn call(&mut self, op: &str, args: Vec<Arg<Val>>) -> Result<Vec<Val>, OpError> {
         self.build.call(op, args)
@@ -77,6 +83,22 @@ impl<'a> Builder<'a> {
     /// Adds a call with one output.
     pub fn one(&mut self, op: &str, args: Vec<Arg<Val>>) -> Result<Val, OpError> {
         let out = self.build.call(op, args)?;
+        out.first().copied().ok_or_else(|| OpError::Invalid(format!("`{op}` has no output")))
+    }
+
+    /// Adds a call of an operator by its leading arguments; the others take their defaults.
+    pub fn with_defaults(&mut self, op: &str, mut args: Vec<Arg<Val>>) -> Result<Vec<Val>, OpError> {
+        let known = lookup(op).ok_or_else(|| OpError::UnknownOperator(op.to_string()))?;
+        for p in known.schema.params.iter().skip(args.len()) {
+            let default = p.default.as_ref().ok_or_else(|| OpError::Invalid(format!("`{op}` needs `{}`", p.name)))?;
+            args.push(default.map(|never| match *never {}));
+        }
+        self.build.call(op, args)
+    }
+
+    /// The first output of [`Builder::with_defaults`].
+    pub fn op(&mut self, op: &str, args: Vec<Arg<Val>>) -> Result<Val, OpError> {
+        let out = self.with_defaults(op, args)?;
         out.first().copied().ok_or_else(|| OpError::Invalid(format!("`{op}` has no output")))
     }
 
@@ -372,7 +394,7 @@ impl<'a> Builder<'a> {
 
     /// Reduces over `dims`, which stay with size 1.
     pub fn keepdim_reduce(&mut self, x: Val, dims: &[usize], kind: &str) -> Result<Val, OpError> {
-        let kept = pt2c_ops::shape::reduced(&self.shape(x), dims, true);
+        let kept = shape::reduced(&self.shape(x), dims, true);
         let reduced = self.reduce(x, dims, kind)?;
         self.reshape(reduced, &kept)
     }

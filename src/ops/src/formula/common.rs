@@ -1,12 +1,12 @@
-//! What several families share.
+//! Steps that formulas and decompositions of several families share.
 
-use super::{Builder, Val};
+use crate::{Builder, Val};
+use crate::{Call, OpError};
 use pt2c_ir::dim::Dim;
 use pt2c_ir::{Arg, DType};
-use pt2c_ops::{Call, OpError};
 
 /// The dtype a composite is computed in: f32 for narrower floats, so that it rounds once.
-pub(super) fn wide(dtype: DType) -> DType {
+pub fn wide(dtype: DType) -> DType {
     match dtype {
         DType::F16 | DType::BF16 | DType::F8E4M3FN | DType::F8E5M2 => DType::F32,
         other => other,
@@ -14,13 +14,13 @@ pub(super) fn wide(dtype: DType) -> DType {
 }
 
 /// A value converted to the dtype it is computed in.
-pub(super) fn widened(b: &mut Builder<'_>, x: Val) -> Result<Val, OpError> {
+pub fn widened(b: &mut Builder<'_>, x: Val) -> Result<Val, OpError> {
     let dtype = wide(b.dtype(x));
     b.cast(x, dtype)
 }
 
 /// Sum over dimensions, which stay with size 1, divided by the number of elements summed.
-pub(super) fn mean(b: &mut Builder<'_>, x: Val, dims: &[usize]) -> Result<Val, OpError> {
+pub fn mean(b: &mut Builder<'_>, x: Val, dims: &[usize]) -> Result<Val, OpError> {
     let sum = b.keepdim_reduce(x, dims, "sum")?;
     let shape = b.shape(x);
     let count = dims.iter().filter_map(|&d| shape.get(d)).fold(Dim::ONE, |n, d| &n * d);
@@ -30,7 +30,7 @@ pub(super) fn mean(b: &mut Builder<'_>, x: Val, dims: &[usize]) -> Result<Val, O
 }
 
 /// A vector as `[1, C, 1, …]` of this rank, computed in the wide dtype.
-pub(super) fn channelwise(b: &mut Builder<'_>, v: Val, rank: usize, dtype: DType) -> Result<Val, OpError> {
+pub fn channelwise(b: &mut Builder<'_>, v: Val, rank: usize, dtype: DType) -> Result<Val, OpError> {
     let mut shape = vec![Dim::ONE; rank.max(2)];
     shape[1] = b.fact(v).numel();
     let v = b.cast(v, dtype)?;
@@ -38,7 +38,7 @@ pub(super) fn channelwise(b: &mut Builder<'_>, v: Val, rank: usize, dtype: DType
 }
 
 /// `x` times a number, which is nothing for 1.
-pub(super) fn scaled(b: &mut Builder<'_>, x: Val, by: &Arg<Val>) -> Result<Val, OpError> {
+pub fn scaled(b: &mut Builder<'_>, x: Val, by: &Arg<Val>) -> Result<Val, OpError> {
     if by.as_float() == Some(1.0) {
         return Ok(x);
     }
@@ -48,29 +48,29 @@ pub(super) fn scaled(b: &mut Builder<'_>, x: Val, by: &Arg<Val>) -> Result<Val, 
 }
 
 /// `x` with a number added.
-pub(super) fn plus(b: &mut Builder<'_>, x: Val, number: f64) -> Result<Val, OpError> {
+pub fn plus(b: &mut Builder<'_>, x: Val, number: f64) -> Result<Val, OpError> {
     let dtype = b.dtype(x);
     let number = b.constant(number, dtype)?;
     b.add(x, number)
 }
 
 /// `x` times a number.
-pub(super) fn times(b: &mut Builder<'_>, x: Val, number: f64) -> Result<Val, OpError> {
+pub fn times(b: &mut Builder<'_>, x: Val, number: f64) -> Result<Val, OpError> {
     scaled(b, x, &Arg::Float(number))
 }
 
 /// A tensor argument.
-pub(super) fn tensor(call: &Call<'_, Val>, name: &str) -> Result<Val, OpError> {
+pub fn tensor(call: &Call<'_, Val>, name: &str) -> Result<Val, OpError> {
     call.tensor(name).copied()
 }
 
 /// A tensor argument or None.
-pub(super) fn opt_tensor(call: &Call<'_, Val>, name: &str) -> Result<Option<Val>, OpError> {
+pub fn opt_tensor(call: &Call<'_, Val>, name: &str) -> Result<Option<Val>, OpError> {
     Ok(call.opt_tensor(name)?.copied())
 }
 
 /// The facts of a call's operands, for code of the operator table that reads them.
-pub(super) fn with_facts<R>(
+pub fn with_facts<R>(
     b: &Builder<'_>,
     call: &Call<'_, Val>,
     read: impl FnOnce(&Call<'_, pt2c_ir::Fact>) -> Result<R, OpError>,
@@ -80,11 +80,11 @@ pub(super) fn with_facts<R>(
 }
 
 /// The inferred facts of a call's outputs.
-pub(super) fn outputs(b: &Builder<'_>, call: &Call<'_, Val>) -> Result<Vec<pt2c_ir::Fact>, OpError> {
+pub fn outputs(b: &Builder<'_>, call: &Call<'_, Val>) -> Result<Vec<pt2c_ir::Fact>, OpError> {
     with_facts(b, call, |c| (call.op.def.infer)(c))
 }
 
 /// A dimension argument, wrapped.
-pub(super) fn dim_arg(call: &Call<'_, Val>, name: &str, rank: usize) -> Result<usize, OpError> {
-    pt2c_ops::wrap_dim(call.int(name)?, rank)
+pub fn dim_arg(call: &Call<'_, Val>, name: &str, rank: usize) -> Result<usize, OpError> {
+    crate::wrap_dim(call.int(name)?, rank)
 }
