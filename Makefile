@@ -46,6 +46,7 @@ roundtrip: build
 # Rewrites the expected output of golden tests; review the difference before you commit it.
 bless: setup
 	PT2C_BLESS=1 cargo test --release --package pt2c-lit --package pt2c-pt2
+	PT2C_BLESS=1 cargo test --release --package pt2c-passes --test support
 
 # Random programs beyond those of `make test`: text form, fusion and lowering. A failure prints its seed (PT2C_SEED=…).
 fuzz: setup

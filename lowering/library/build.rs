@@ -21,7 +21,7 @@ fn build() -> Result<(), String> {
     let variable = |name: &str| env::var(name).map_err(|_| format!("{name} is not set: build this crate with cargo"));
     let runtime = Path::new(&variable("CARGO_MANIFEST_DIR")?).join("../../runtime");
     let runtime = runtime.canonicalize().map_err(|error| format!("{}: {error}", runtime.display()))?;
-    for folder in ["src", "abi/src"] {
+    for folder in ["src", "abi/src", "routines"] {
         println!("cargo::rerun-if-changed={}", runtime.join(folder).display());
     }
     println!("cargo::rerun-if-changed=build.rs");
@@ -40,8 +40,17 @@ fn build() -> Result<(), String> {
     compile(&rustc, &target, &runtime, "pt2c_runtime", "staticlib", "src/lib.rs", &library, &with_abi)?;
 
     let bytes = fs::read(&library).map_err(|error| error.to_string())?;
-    let object = extract(&bytes)?;
-    fs::write(out.join("runtime.o"), object).map_err(|error| error.to_string())
+    let object = extract(&bytes, "pt2c_api_run")?;
+    fs::write(out.join("runtime.o"), object).map_err(|error| error.to_string())?;
+
+    // The routines are an object of their own: only libraries that call one contain it.
+    let (rlib, library) = (out.join("libpt2c_routines.rlib"), out.join("libpt2c_routines.a"));
+    compile(&rustc, &target, &runtime, "pt2c_routines", "rlib", "routines/src/lib.rs", &rlib, &[])?;
+    let with_routines = ["--extern".to_owned(), format!("pt2c_routines={}", rlib.display()), "-Clto=fat".to_owned()];
+    compile(&rustc, &target, &runtime, "pt2c_entry", "staticlib", "routines/entry.rs", &library, &with_routines)?;
+    let bytes = fs::read(&library).map_err(|error| error.to_string())?;
+    let object = extract(&bytes, "pt2c_rt_routine_lu_f32")?;
+    fs::write(out.join("routines.o"), object).map_err(|error| error.to_string())
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -75,8 +84,8 @@ fn compile(
     Ok(())
 }
 
-/// The member of the static library that defines the runtime's functions, with everything it must satisfy checked.
-fn extract(library: &[u8]) -> Result<&[u8], String> {
+/// The member of the static library that defines a function, with everything it must satisfy checked.
+fn extract<'a>(library: &'a [u8], defines: &str) -> Result<&'a [u8], String> {
     let archive = object::read::archive::ArchiveFile::parse(library).map_err(|error| error.to_string())?;
     for member in archive.members() {
         let data = member.and_then(|member| member.data(library)).map_err(|error| error.to_string())?;
@@ -84,7 +93,7 @@ fn extract(library: &[u8]) -> Result<&[u8], String> {
             continue;
         };
         let globals: Vec<_> = file.symbols().filter(|symbol| symbol.is_global() || symbol.is_undefined()).collect();
-        if !globals.iter().any(|symbol| symbol.name() == Ok("pt2c_api_run") && !symbol.is_undefined()) {
+        if !globals.iter().any(|symbol| symbol.name() == Ok(defines) && !symbol.is_undefined()) {
             continue;
         }
         for symbol in globals {
@@ -96,5 +105,5 @@ fn extract(library: &[u8]) -> Result<&[u8], String> {
         }
         return Ok(data);
     }
-    Err("rustc's static library holds no object of the runtime".to_owned())
+    Err(format!("rustc's static library holds no object that defines {defines}"))
 }

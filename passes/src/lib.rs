@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod decompose;
+pub mod draw;
 pub mod fold_constants;
 pub mod fuse;
 pub mod layout;
@@ -11,3 +12,4 @@ pub mod pipeline;
 pub mod rewrite;
 pub mod rules;
 pub mod split_complex;
+pub mod support;

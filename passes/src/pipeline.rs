@@ -39,6 +39,12 @@ pub const PHASES: &[Phase] = &[
         stage: Stage::Primitives,
     },
     Phase {
+        name: "draw",
+        about: "turn random numbers into arithmetic on a counter",
+        run: crate::draw::draw,
+        stage: Stage::Primitives,
+    },
+    Phase {
         name: "fold_constants",
         about: "compute what depends on constants only",
         run: crate::fold_constants::fold_constants,

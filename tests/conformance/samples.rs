@@ -161,6 +161,9 @@ fn list(items: Vec<Arg<Tensor>>, ty: ParamType) -> Option<Arg<Tensor>> {
             .map(Arg::Tensors),
         BaseType::Float => items.iter().map(Arg::as_float).collect::<Option<_>>().map(Arg::Floats),
         BaseType::Bool => items.iter().map(Arg::as_bool).collect::<Option<_>>().map(Arg::Bools),
+        BaseType::Scalar if items.iter().any(|i| matches!(i, Arg::Float(_))) => {
+            items.iter().map(Arg::as_float).collect::<Option<_>>().map(Arg::Floats)
+        }
         _ => items.iter().map(|i| i.as_dim().cloned()).collect::<Option<_>>().map(Arg::Ints),
     }
 }

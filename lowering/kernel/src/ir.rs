@@ -147,6 +147,8 @@ pub enum Body {
     Attention(Attention),
     /// Sorting of lines.
     Sort(Sort),
+    /// A routine of the runtime.
+    Routine(Routine),
 }
 
 /// Sorts the lines of a row-major tensor `[outer, len, inner]` along its middle dimension and keeps the first `keep` of
@@ -177,6 +179,20 @@ pub struct Sort {
     pub scratch: usize,
     /// How many lines can be sorted at a time.
     pub areas: Dim,
+}
+
+/// A call of a routine of the runtime (see `prim.routine`) over a batch. The parameters are its buffers in order, each
+/// dense: the parts of all items one after the other.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Routine {
+    /// Its name.
+    pub name: String,
+    /// Number of items: they are independent.
+    pub count: Dim,
+    /// The sizes it takes.
+    pub sizes: Vec<Dim>,
+    /// Rough work on an item, in multiplications.
+    pub cost: Dim,
 }
 
 /// A local scalar, assigned once. Numbered densely within a kernel.

@@ -4,7 +4,8 @@
 //!
 //! A [`KernelProgram`] is a list of [`Buffer`]s and a list of [`Step`]s that run in order; a step calls a [`Kernel`] on
 //! buffers. A kernel is a loop nest over scalars ([`Body::Loops`]), or one of the contractions that targets emit with
-//! register tiles of their own ([`Body::Matmul`], [`Body::Convolution`], [`Body::Winograd`], [`Body::Attention`]).
+//! register tiles of their own ([`Body::Matmul`], [`Body::Convolution`], [`Body::Winograd`], [`Body::Attention`]), or a
+//! call of a routine that the runtime brings along ([`Body::Routine`]).
 //!
 //! * **Sizes and addresses are [`Dim`](pt2c_ir::dim::Dim) expressions**, in elements, over root symbols, loop
 //!   variables and integers read from data ([`Stmt::Index`]). Buffers are flat; shapes and strides are gone.

@@ -76,6 +76,10 @@ pub fn print_kernel(kernel: &Kernel) -> String {
         Body::Winograd(w) => printer.winograd(w),
         Body::Attention(a) => printer.attention(a),
         Body::Sort(s) => printer.sort(s),
+        Body::Routine(r) => {
+            let sizes: Vec<String> = r.sizes.iter().map(ToString::to_string).collect();
+            let _ = writeln!(printer.out, "  routine {}({}) for {} items", name(&r.name), sizes.join(", "), r.count);
+        }
     }
     printer.out.push_str("}\n");
     printer.out

@@ -7,6 +7,7 @@
 //! * loops keep the rules of their kind: `Parallel` only at top level, perfectly nested and without carried values;
 //!   no `Vector` loop in another, what it carries are reductions, serial loops in it have the same extent for all
 //!   lanes; every iteration of an independent loop stores elsewhere;
+//! * routines exist and take as many buffers and sizes;
 //! * contractions address their operands by their own index symbols, linearly, and store what they accumulate.
 
 use crate::types::{compute_type, type_of};
@@ -264,6 +265,18 @@ impl<'k> Checker<'k> {
                 let doubles = self.kernel.params.get(a.q.0).is_some_and(|p| p.dtype == DType::F64);
                 self.scope.truncate(self.scope.len().saturating_sub(2));
                 self.epilogue(&a.epilogue, if doubles { DType::F64 } else { DType::F32 });
+            }
+            Body::Routine(r) => {
+                for d in r.sizes.iter().chain([&r.count, &r.cost]) {
+                    self.dim(d);
+                }
+                match pt2c_ops::prim::routine::routine(&r.name) {
+                    None => self.report(format!("there is no routine `{}`", r.name)),
+                    Some(known) if known.slots.len() != self.kernel.params.len() || known.sizes != r.sizes.len() => {
+                        self.report(format!("`{}` does not take these buffers and sizes", r.name));
+                    }
+                    Some(_) => {}
+                }
             }
         }
     }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use pt2c_abi::{Status, SymbolSource};
-use pt2c_ir::DType;
 use pt2c_ir::dim::{Dim, Symbol as Name};
+use pt2c_ir::{DType, RANDOM_STATE};
 
 use crate::layout::{Layout, LeafPlace, bytes};
 use crate::library::WeightsPlacement;
@@ -479,6 +479,16 @@ impl Header<'_> {
             writeln!(out, "#define {name}_STATE_{}_ELEMENTS {count}", place.name)?;
             writeln!(out, "static inline {c_type} *{name}_state_{}({name}_context *context) {{", place.name)?;
             writeln!(out, "  return ({c_type} *){name}_state(context, {index}, 0);\n}}\n")?;
+            if state.path == RANDOM_STATE {
+                remark(
+                    out,
+                    "Starts the random numbers anew: calls after it draw what they drew after any other call of it with \
+                     the same seed. The generator is Philox4x32-10; a new context has seed 0.",
+                )?;
+                writeln!(out, "static inline void {name}_seed({name}_context *context, uint64_t seed) {{")?;
+                writeln!(out, "  {c_type} *state = {name}_state_{}(context);", place.name)?;
+                writeln!(out, "  if (state) {{\n    state[0] = ({c_type})seed;\n    state[1] = 0;\n  }}\n}}\n")?;
+            }
         }
         Ok(())
     }

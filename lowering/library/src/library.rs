@@ -91,11 +91,16 @@ fn assemble(
     let info = WeightsInfo { size, hash, file: to_file.then(|| weights_name(spec)) };
     // Code generators call the runtime by its own names; the library has names of its own.
     let mut objects = Vec::new();
+    let mut with_routines = false;
     for object in code {
+        with_routines |= runtime::calls_routines(&object.bytes)?;
         objects.push(CompiledObject { bytes: runtime::rename(&object.bytes, name)?, name: object.name });
     }
     objects.push(CompiledObject { name: format!("{name}_model.o"), bytes: descriptor::write(spec, layout, &info)? });
     objects.push(CompiledObject { name: format!("{name}_runtime.o"), bytes: runtime::object(name)? });
+    if with_routines {
+        objects.push(CompiledObject { name: format!("{name}_routines.o"), bytes: runtime::routines(name)? });
+    }
     if !to_file && size > 0 {
         if size > LARGEST_EMBEDDED {
             return Err(LibraryError::WeightsTooLarge { size });

@@ -3,11 +3,18 @@
 use object::build::ByteString;
 use object::build::elf::{Builder, SectionData};
 use object::elf;
+use object::{Object, ObjectSymbol};
 
 use crate::library::LibraryError;
 
 /// The object as rustc made it.
 const OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/runtime.o"));
+
+/// The routines' object.
+const ROUTINES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/routines.o"));
+
+/// What the names of routines begin with.
+const ROUTINE: &str = "pt2c_rt_routine_";
 
 /// Prefix of the runtime's public functions.
 const PUBLIC: &str = "pt2c_api_";
@@ -17,6 +24,17 @@ const PRIVATE: &str = "pt2c_rt_";
 /// The runtime for the library `name`.
 pub fn object(name: &str) -> Result<Vec<u8>, LibraryError> {
     rename(OBJECT, name)
+}
+
+/// The routines for the library `name`.
+pub fn routines(name: &str) -> Result<Vec<u8>, LibraryError> {
+    rename(ROUTINES, name)
+}
+
+/// Whether an object, as a code generator wrote it, calls a routine.
+pub fn calls_routines(object: &[u8]) -> Result<bool, LibraryError> {
+    let file = object::File::parse(object)?;
+    Ok(file.symbols().any(|s| s.is_undefined() && s.name().is_ok_and(|n| n.starts_with(ROUTINE))))
 }
 
 /// Gives an object's symbols the names of the library `name`: `pt2c_api_X` becomes `NAME_X`, `pt2c_rt_X` becomes

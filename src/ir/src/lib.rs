@@ -37,6 +37,7 @@ pub use fact::{DimOrder, Fact};
 pub use graph::{Graph, GraphError, Node, NodeId, NodeKind, ValueId, late_symbols};
 pub use location::{Location, LocationId, Locations};
 pub use program::{
-    Constraint, InputKind, InputSpec, OutputKind, OutputSpec, Program, Signature, TensorEntry, TensorRole, TreeSpec,
+    Constraint, InputKind, InputSpec, OutputKind, OutputSpec, Program, RANDOM_STATE, Signature, TensorEntry,
+    TensorRole, TreeSpec,
 };
 pub use tensor::{Bytes, TensorData, TensorDataError};

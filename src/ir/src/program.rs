@@ -25,6 +25,9 @@ pub struct Program {
     pub locations: Locations,
 }
 
+/// The buffer of programs that draw random numbers: the seed and the number of calls since it was set, two i64.
+pub const RANDOM_STATE: &str = "random.state";
+
 /// A tensor of the program.
 #[derive(Clone, Debug)]
 pub struct TensorEntry {

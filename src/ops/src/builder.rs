@@ -511,8 +511,14 @@ impl<'a> Builder<'a> {
 
     /// Random numbers; see `prim.random` for the kinds and their parameters.
     pub fn random(&mut self, shape: &[Dim], dtype: DType, kind: &str, a: f64, b: f64) -> Result<Val, OpError> {
-        let args = [Arg::DType(dtype), Arg::Str(kind.into()), Arg::Float(a), Arg::Float(b)];
+        let args = [Arg::DType(dtype), Arg::Str(kind.into()), Arg::Float(a), Arg::Float(b), int(0)];
         self.one("prim.random", [Arg::Ints(shape.to_vec())].into_iter().chain(args).collect())
+    }
+
+    /// A routine of the runtime over a batch; one value for each of its buffers. See `prim.routine`.
+    pub fn routine(&mut self, name: &str, operands: &[Val], batch: &[Dim], sizes: &[Dim]) -> Result<Vec<Val>, OpError> {
+        let lists = [batch, sizes].map(|l| Arg::Ints(l.to_vec()));
+        self.call("prim.routine", [tensor_list(operands), Arg::Str(name.into())].into_iter().chain(lists).collect())
     }
 
     /// A run-time check.

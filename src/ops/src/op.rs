@@ -59,17 +59,24 @@ pub struct OpDef {
     pub eval: EvalFn,
     /// The formula that the two follow, and decomposition too.
     pub formula: Option<Decomposition>,
+    /// Why the operator is not compiled, and what to do instead.
+    pub refusal: Option<&'static str>,
 }
 
 impl OpDef {
     /// A declaration without tags.
     pub const fn new(schema: &'static str, infer: InferFn, eval: EvalFn) -> OpDef {
-        OpDef { schema, tags: Tags::NONE, infer, eval, formula: None }
+        OpDef { schema, tags: Tags::NONE, infer, eval, formula: None, refusal: None }
     }
 
     /// An operator that is a formula over others.
     pub const fn formula(schema: &'static str, formula: Decomposition) -> OpDef {
         OpDef { formula: Some(formula), ..OpDef::new(schema, crate::formula::infer, crate::formula::eval) }
+    }
+
+    /// An operator that is known and not compiled.
+    pub const fn refused(schema: &'static str, reason: &'static str) -> OpDef {
+        OpDef { refusal: Some(reason), ..OpDef::new(schema, |c| Err(refusal(c)), |c| Err(refusal(c))) }
     }
 
     /// The name in the table. A schema that names its own namespace (`torchvision::nms(…)`) is in that.
@@ -96,6 +103,10 @@ pub struct Op {
     pub schema: Schema,
     /// The declaration.
     pub def: OpDef,
+}
+
+fn refusal<T>(c: &Call<'_, T>) -> OpError {
+    OpError::Unsupported(c.op.def.refusal.unwrap_or("it is not compiled").to_string())
 }
 
 fn table() -> &'static IndexMap<String, Op> {

@@ -54,3 +54,8 @@ def cases(r):
     r("torchvision.deform_conv2d.default", x, f(4, 1, 3, 3), f(1, 36, 3, 3), pos(1, 18, 3, 3), f(4), 2, 2, 1, 1, 1, 1, 2, 2, True)
     r("aten.fake_quantize_per_tensor_affine_cachemask.default", f(3, 7) * 9, 0.05, 3, -128, 127)
     r("aten.fake_quantize_per_channel_affine_cachemask.default", f(3, 7) * 9, pos(3, low=0.02, high=0.1), i(3, dtype=i32), 0, -128, 127)
+    import transformers.integrations.moe  # noqa: F401  registers transformers::grouped_mm_fallback
+
+    ends = torch.tensor([2, 2, 7], dtype=i32)
+    r("transformers.grouped_mm_fallback.default", f(7, 4), f(3, 4, 5), ends)
+    r("aten._grouped_mm.default", f(7, 16).to(torch.bfloat16), f(3, 16, 8).to(torch.bfloat16), ends)

@@ -85,3 +85,25 @@ def cases(r):
         r("aten._linalg_svd.default", a, False, True, only=[1], **kw)
         r("aten._linalg_slogdet.default", s, only=[0, 1], **kw)
         r("aten._linalg_solve_ex.default", s, f(*batch, 4, 2), only=[0], **kw)
+    for batch in ((), (2,)):
+        s, a = spd(*batch, 4, 4), well(*batch, 4, 4)
+        lu, pivots = torch.linalg.lu_factor(a)
+        for adjoint in (False, True):
+            r("aten.linalg_lu_solve.default", lu, pivots, f(*batch, 4, 2), adjoint=adjoint, **kw)
+            r("aten.linalg_lu_solve.default", lu, pivots, f(*batch, 2, 4), left=False, adjoint=adjoint, **kw)
+        r("aten.lu_unpack.default", lu, pivots, **kw)
+        r("aten.geqrf.default", f(*batch, 5, 3), **kw)
+        compact, tau = torch.geqrf(f(*batch, 4, 3))
+        for left in (False, True):
+            for transpose in (False, True):
+                other = f(*batch, 4, 2) if left else f(*batch, 2, 4)
+                r("aten.ormqr.default", compact, tau, other, left, transpose, **kw)
+        r("aten.triangular_solve.default", f(*batch, 4, 2), a, True, True, only=[0], **kw)
+        r("aten.linalg_svdvals.default", f(*batch, 3, 6), **kw)
+        r("aten.linalg_matrix_norm.default", a, -2, **kw)
+        r("aten.linalg_lstsq.default", f(*batch, 3, 5), f(*batch, 3, 2), only=[0], **kw)
+        r("aten.linalg_pinv.atol_rtol_float", s, hermitian=True, **kw)
+    r("aten.linalg_eigvalsh.default", spd(9, 9).to(f64), **kw)
+    r("aten.linalg_svdvals.default", f(9, 7).to(f64), **kw)
+    r("aten.linalg_matrix_exp.default", f(3, 5, 5).to(f64), **kw)
+    r("aten.linalg_ldl_factor.default", f(6, 6) + f(6, 6).mT, **kw)

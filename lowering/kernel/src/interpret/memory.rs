@@ -155,6 +155,23 @@ impl Memory {
         Some((place.storage, place.offset + at * place.dtype.size(), place.dtype))
     }
 
+    /// The bytes of a buffer.
+    pub fn bytes(&self, buffer: BufferId) -> &[u8] {
+        let place = self.places.get(buffer.0 as usize);
+        let found = place.and_then(|p| self.storages.get(p.storage)?.get(p.offset..p.offset + p.len * p.dtype.size()));
+        found.unwrap_or(&[])
+    }
+
+    /// Overwrites a buffer with as many bytes as it has.
+    pub fn set_bytes(&mut self, buffer: BufferId, bytes: &[u8]) {
+        let Some(place) = self.places.get(buffer.0 as usize) else { return };
+        let end = place.offset + place.len * place.dtype.size();
+        let to = self.storages.get_mut(place.storage).and_then(|s| s.get_mut(place.offset..end));
+        if let Some(to) = to.filter(|to| to.len() == bytes.len()) {
+            to.copy_from_slice(bytes);
+        }
+    }
+
     /// An element; `None` outside the buffer.
     pub fn load(&self, buffer: BufferId, at: i64) -> Option<Scalar> {
         let (storage, start, dtype) = self.place(buffer, at)?;

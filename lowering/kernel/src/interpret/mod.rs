@@ -10,7 +10,7 @@ mod contraction;
 mod memory;
 mod sort;
 
-use crate::{Body, Bound, BufferId, BufferKind, Kernel, KernelProgram, Step};
+use crate::{Body, Bound, BufferId, BufferKind, Kernel, KernelProgram, Routine, Step};
 use code::{Compiler, Frame};
 use memory::Memory;
 use pt2c_ir::dim::{Dim, Symbol};
@@ -123,6 +123,23 @@ impl Machine<'_> {
         self.memory.enter(self.program, stage, &known)
     }
 
+    /// The very routine that libraries contain, over copies of the buffers.
+    fn routine(&mut self, r: &Routine, kernel: &Kernel, buffers: &[BufferId]) -> Result<(), String> {
+        let value = |d: &Dim| {
+            let known = d.eval(&|s| self.roots.get(s).and_then(Dim::as_int));
+            known.map_err(|e| format!("the size {d}: {e}"))
+        };
+        let sizes = r.sizes.iter().map(|d| value(d).map(|n| n as usize)).collect::<Result<Vec<_>, _>>()?;
+        let count = usize::try_from(value(&r.count)?).map_err(|_| "a negative count".to_string())?;
+        let mut copies: Vec<Vec<u8>> = buffers.iter().map(|b| self.memory.bytes(*b).to_vec()).collect();
+        let double = kernel.params.first().is_some_and(|p| p.dtype == pt2c_ir::DType::F64);
+        pt2c_ops::prim::routine::run(&r.name, double, &mut copies, &sizes, count)?;
+        for (buffer, copy) in buffers.iter().zip(&copies) {
+            self.memory.set_bytes(*buffer, copy);
+        }
+        Ok(())
+    }
+
     fn condition(&self, buffer: BufferId) -> Result<bool, InterpretError> {
         let value = self.memory.load(buffer, 0);
         value.map(|v| v.to_bool()).ok_or_else(|| InterpretError::Setup("a condition without a value".into()))
@@ -157,6 +174,10 @@ impl Machine<'_> {
             Body::Winograd(w) => contraction::winograd(&mut compiler, &mut frame, w),
             Body::Attention(a) => contraction::attention(&mut compiler, &mut frame, a),
             Body::Sort(s) => sort::sort(kernel, buffers, &mut self.memory, s, &self.roots),
+            Body::Routine(r) => {
+                drop(frame);
+                self.routine(r, kernel, buffers).map_err(malformed)
+            }
         }
     }
 }

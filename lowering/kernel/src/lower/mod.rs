@@ -10,6 +10,7 @@ mod control;
 mod in_place;
 mod nest;
 mod recurrent;
+mod routine;
 mod scalar;
 mod sequence;
 mod sort;
@@ -74,6 +75,7 @@ const ROOTS: &[(&str, RootLowering)] = &[
     ("prim.max_window_index", sequence::max_window_index),
     ("prim.conv_transpose", sequence::conv_transpose),
     ("prim.assert", sequence::assert),
+    ("prim.routine", routine::routine),
 ];
 
 /// Whether the primitive is lowered as a kernel of its own, which others may only follow as an epilogue.
@@ -472,6 +474,7 @@ pub fn kinds(program: &KernelProgram) -> IndexMap<&'static str, usize> {
             KernelBody::Convolution(_) | KernelBody::Winograd(_) => "convolution",
             KernelBody::Attention(_) => "attention",
             KernelBody::Sort(_) => "sort",
+            KernelBody::Routine(_) => "routine",
         };
         *counts.entry(kind).or_insert(0) += 1;
     }

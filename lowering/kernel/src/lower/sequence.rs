@@ -169,8 +169,19 @@ pub fn compact(graph: &Graph, root: NodeId, name: &str, scope: &Scope, _: IsCons
     Ok(vec![finish(graph, body, name)])
 }
 
-/// A region that only copies the value `x` of `graph`, as a first kernel of a scatter.
+/// A region that only copies the value `x` of `graph` into its first output, as a first kernel of a scatter.
 fn copy_of(graph: &Graph, x: ValueId, name: &str, scope: &Scope) -> Result<Lowered, LowerError> {
+    copy_into(graph, x, 0, name, scope)
+}
+
+/// A region that only copies the value `x` of `graph` into one of its outputs.
+pub(super) fn copy_into(
+    graph: &Graph,
+    x: ValueId,
+    output: usize,
+    name: &str,
+    scope: &Scope,
+) -> Result<Lowered, LowerError> {
     let fact = graph.fact(x).cloned().ok_or(LowerError::Malformed("scatter"))?;
     let mut copy = graph.clone();
     let row_major = Fact::new(fact.dtype, fact.shape.clone());
@@ -182,7 +193,7 @@ fn copy_of(graph: &Graph, x: ValueId, name: &str, scope: &Scope) -> Result<Lower
     copy.remove_dead(|_| false);
     let kernel = nest::lower(&copy, &format!("{name}_copy"), scope)?;
     let operands = copy.inputs().len();
-    let bindings = (0..operands).map(Binding::Operand).chain([Binding::Output(0)]).collect();
+    let bindings = (0..operands).map(Binding::Operand).chain([Binding::Output(output)]).collect();
     Ok(Lowered { kernel, bindings })
 }
 

@@ -27,8 +27,13 @@ pub(super) fn write(
     let symbol_values = b.param(Type::Ptr);
     let call = b.param(Type::Ptr);
     b.returns(&[Type::I32]);
-    let widest =
-        program.kernels.iter().zip(tasks).map(|(k, t)| k.params.len() + t.symbols.len() + 2).max().unwrap_or(1);
+    let widest = program
+        .kernels
+        .iter()
+        .zip(tasks)
+        .map(|(k, t)| k.params.len() + t.symbols.len() + t.sizes.len() + 2)
+        .max()
+        .unwrap_or(1);
     let words = b.stack_words(widest as u64);
     let flag = b.stack_words(1);
     let zero = b.int(Type::I64, 0);
@@ -175,6 +180,11 @@ impl Writer<'_, '_> {
         for symbol in &task.symbols {
             args.push(self.symbol(symbol)?);
         }
+        let mut indices = self.indices(task.sizes.iter())?;
+        for size in &task.sizes {
+            let value = indices.dim(&mut self.b, size)?;
+            args.push(self.b.index_to_i64(value));
+        }
         if task.checks {
             args.extend([self.call, self.flag]);
         }
@@ -200,21 +210,23 @@ impl Writer<'_, '_> {
         Ok(())
     }
 
-    /// Calls a task over its whole range, on several threads where that pays.
-    fn call_range(&mut self, task: &Task, range: &Range) -> Result<(), NativeError> {
+    /// For writing these expressions: the symbols that they mention.
+    fn indices<'d>(&mut self, dims: impl Iterator<Item = &'d Dim> + Clone) -> Result<Indices, NativeError> {
         let mut indices = Indices::new(self.program.scope.clone());
-        let total = &range.extent * &range.cost;
-        let mentioned: Vec<Symbol> = self
-            .symbols
-            .iter()
-            .filter(|root| [&total, &range.extent].iter().any(|d| d.mentions(&|s| s == *root)))
-            .cloned()
-            .collect();
+        let mentions = |root: &Symbol| dims.clone().any(|d| d.mentions(&|s| s == root));
+        let mentioned: Vec<Symbol> = self.symbols.iter().filter(|root| mentions(root)).cloned().collect();
         for symbol in mentioned {
             let value = self.symbol(&symbol)?;
             let value = self.b.to_index(value);
             indices.bind(&symbol, value);
         }
+        Ok(indices)
+    }
+
+    /// Calls a task over its whole range, on several threads where that pays.
+    fn call_range(&mut self, task: &Task, range: &Range) -> Result<(), NativeError> {
+        let total = &range.extent * &range.cost;
+        let mut indices = self.indices([&total, &range.extent].into_iter())?;
         let extent = indices.dim(&mut self.b, &range.extent)?;
         let extent = self.b.index_to_i64(extent);
         // For vector loops the cost is that of `multiple` iterations.

@@ -25,7 +25,19 @@ use crate::target::Target;
 use indexmap::IndexMap;
 use packing::{Packing, pack_constants};
 use pt2c_ir::dim::{Dim, Scope, Symbol};
-use pt2c_kernel::{Body, For, Kernel, KernelId, KernelProgram, LoopKind, Stmt};
+use pt2c_kernel::{Body, For, Kernel, KernelId, KernelProgram, LoopKind, Routine, Stmt};
+use std::collections::BTreeSet;
+
+/// What the names of the runtime's routines begin with; the precision follows the name.
+pub const ROUTINE: &str = "pt2c_rt_routine_";
+
+/// A routine is a task already: it takes its buffers and sizes as words.
+fn routine_task(kernel: &Kernel, r: &Routine) -> Task {
+    let double = kernel.params.first().is_some_and(|p| p.dtype == pt2c_ir::DType::F64);
+    let name = format!("{ROUTINE}{}_{}", r.name, if double { "f64" } else { "f32" });
+    let range = Range { extent: r.count.clone(), cost: r.cost.clone(), multiple: 1 };
+    Task { name, symbols: Vec::new(), sizes: r.sizes.clone(), checks: false, range: Some(range) }
+}
 
 /// The runtime's function that divides a range among threads: `(call, task, words, extent, grain)`.
 pub const PARALLEL_FOR: &str = "pt2c_rt_parallel_for";
@@ -68,6 +80,8 @@ pub(crate) struct Task {
     name: String,
     /// The root symbols that follow the buffers among the words.
     symbols: Vec<Symbol>,
+    /// What a routine of the runtime is told besides: these follow the symbols.
+    sizes: Vec<Dim>,
     /// Whether the call handle and the failure flag follow.
     checks: bool,
     /// The range that threads may share.
@@ -132,6 +146,10 @@ pub fn lower(
     for (name, _) in &writer.functions {
         module.declare(name, &TASK_PARAMS, &[]);
     }
+    let routines: BTreeSet<&str> = tasks.iter().map(|t| t.name.as_str()).filter(|n| n.starts_with(ROUTINE)).collect();
+    for name in routines {
+        module.declare(name, &TASK_PARAMS, &[]);
+    }
     main_function::write(&program, symbols, &tasks, target, &main, &mut module)?;
     units.push(Unit { mlir: module.finish(), public: vec![main.clone()] });
     Ok(Lowered { units, main, messages: writer.messages, program })
@@ -190,6 +208,9 @@ const ANONYMOUS: &str = "kernel";
 
 impl<'a> Writer<'a> {
     fn kernel(&mut self, kernel: &Kernel) -> Result<(Task, Vec<(usize, Packing)>), NativeError> {
+        if let Body::Routine(r) = &kernel.body {
+            return Ok((routine_task(kernel, r), Vec::new()));
+        }
         let symbols = visit::symbols_of(kernel, self.symbols);
         let checks = visit::has_checks(&kernel.body);
         let mut b = Func::new(self.target, ANONYMOUS);
@@ -228,7 +249,7 @@ impl<'a> Writer<'a> {
                 name
             }
         };
-        Ok((Task { name, symbols, checks, range }, packings))
+        Ok((Task { name, symbols, sizes: Vec::new(), checks, range }, packings))
     }
 
     fn body(
@@ -255,6 +276,7 @@ impl<'a> Writer<'a> {
             Body::Winograd(w) => contraction::winograd(cx, w, begin, end)?,
             Body::Attention(a) => contraction::attention(cx, a, begin, end)?,
             Body::Sort(s) => return Ok((Some(sort::sort(cx, &kernel.params, s, begin, end)?), Vec::new())),
+            Body::Routine(_) => return Err(NativeError::Unsupported { what: "a routine as code".into() }),
         };
         Ok((Some(written.range), written.packings))
     }

@@ -28,7 +28,7 @@ pub(super) fn has_checks(body: &Body) -> bool {
     }
     match body {
         Body::Loops(list) => any(list),
-        Body::Matmul(_) | Body::Convolution(_) | Body::Winograd(_) | Body::Attention(_) | Body::Sort(_) => false,
+        Body::Matmul(_) | Body::Convolution(_) | Body::Winograd(_) | Body::Attention(_) | Body::Sort(_) | Body::Routine(_) => false,
     }
 }
 
@@ -56,6 +56,7 @@ fn body_dims(body: &Body, see: &mut dyn FnMut(&Dim)) {
         }
         Body::Attention(a) => attention_dims(a, see),
         Body::Sort(s) => [&s.outer, &s.len, &s.inner, &s.keep, &s.areas].into_iter().for_each(see),
+        Body::Routine(r) => r.sizes.iter().chain([&r.count, &r.cost]).for_each(see),
     }
 }
 

@@ -3,7 +3,9 @@
 mod activation;
 mod assert;
 pub mod attention;
+mod backward;
 mod binary;
+mod calculus;
 mod compare;
 pub mod composite;
 pub mod conv;
@@ -13,30 +15,41 @@ mod dtype;
 pub mod dynamic;
 pub mod einsum;
 pub mod embedding_bag;
+mod fake_quantize;
 pub mod fft;
 pub mod grid;
+mod histogram;
 pub mod index;
 mod join;
+mod linalg;
 pub mod linear;
+mod lookup;
 pub mod loss;
+mod margin;
+mod mixture;
 pub mod norm;
 mod pad;
 pub mod pool;
 pub mod quantized;
 pub mod random;
 pub mod reduction;
+mod refused;
 pub mod resample;
 pub mod rnn;
+mod sampling;
 mod scan;
 pub mod scatter;
+mod sequence;
 mod slicing;
 pub mod softmax;
 pub mod sort;
+mod special;
 pub mod statistics;
 pub mod stft;
 mod ternary;
 pub mod unary;
 mod view;
+mod vision;
 
 use crate::OpDef;
 use crate::movement::PlanFn;
@@ -47,7 +60,14 @@ pub const FAMILIES: &[&[OpDef]] = &[
     activation::OPS,
     assert::OPS,
     attention::OPS,
+    backward::activation::OPS,
+    backward::convolution::OPS,
+    backward::indexing::OPS,
+    backward::loss::OPS,
+    backward::normalization::OPS,
+    backward::pooling::OPS,
     binary::OPS,
+    calculus::OPS,
     compare::OPS,
     composite::OPS,
     conv::OPS,
@@ -57,30 +77,47 @@ pub const FAMILIES: &[&[OpDef]] = &[
     dynamic::OPS,
     einsum::OPS,
     embedding_bag::OPS,
+    fake_quantize::OPS,
     fft::OPS,
     grid::OPS,
+    histogram::OPS,
     index::OPS,
     join::OPS,
+    linalg::cholesky::OPS,
+    linalg::least_squares::OPS,
+    linalg::lu::OPS,
+    linalg::norm::OPS,
+    linalg::orthogonal::OPS,
+    linalg::spectral::OPS,
+    linalg::triangular::OPS,
     linear::OPS,
+    lookup::OPS,
     loss::OPS,
+    margin::OPS,
+    mixture::OPS,
     norm::OPS,
     pad::OPS,
     pool::OPS,
     quantized::OPS,
     random::OPS,
     reduction::OPS,
+    refused::OPS,
     resample::OPS,
     rnn::OPS,
+    sampling::OPS,
     scan::OPS,
     scatter::OPS,
+    sequence::OPS,
     slicing::OPS,
     softmax::OPS,
     sort::OPS,
+    special::OPS,
     statistics::OPS,
     stft::OPS,
     ternary::OPS,
     unary::OPS,
     view::OPS,
+    vision::OPS,
 ];
 
 /// Families that only rearrange elements.

@@ -25,7 +25,11 @@ trait Lines {
 impl Lines for Sheet<'_> {
     fn step(&self, step: Step<'_>) -> Val {
         if self.error.borrow().is_none() {
-            match step(&mut Builder::new(&mut **self.build.borrow_mut())) {
+            let result = match self.build.try_borrow_mut() {
+                Ok(mut build) => step(&mut Builder::new(&mut **build)),
+                Err(_) => Err(OpError::invalid("a step of a formula inside another")),
+            };
+            match result {
                 Ok(v) => return v,
                 Err(e) => *self.error.borrow_mut() = Some(e),
             }
@@ -34,7 +38,8 @@ impl Lines for Sheet<'_> {
     }
 
     fn fact(&self, v: Val) -> Fact {
-        self.build.borrow().fact(v)
+        let build = self.build.try_borrow();
+        build.map_or_else(|_| Fact::of(DType::Bool, &[0]), |b| b.fact(v))
     }
 }
 
@@ -84,6 +89,31 @@ impl<'a> Sheet<'a> {
     /// Any other step.
     pub fn step(&self, mut step: impl FnMut(&mut Builder<'_>) -> Result<Val, OpError>) -> Term<'_> {
         Term { sheet: self, value: Lines::step(self, &mut step) }
+    }
+
+    /// A step with several results.
+    pub fn many<const N: usize>(
+        &self,
+        mut step: impl FnMut(&mut Builder<'_>) -> Result<Vec<Val>, OpError>,
+    ) -> [Term<'_>; N] {
+        let mut all = Vec::new();
+        let first = self.step(|b| {
+            all = step(b)?;
+            let enough = all.len() >= N;
+            let first = all.first().copied().filter(|_| enough);
+            first.ok_or_else(|| OpError::invalid("fewer results than the formula takes"))
+        });
+        std::array::from_fn(|i| all.get(i).map_or(first, |&v| self.term(v)))
+    }
+
+    /// A check at run time that every element of a boolean term holds.
+    pub fn assert(&self, holds: Term<'_>, message: &str) {
+        self.step(|b| b.assert(holds.value, message).map(|()| holds.value));
+    }
+
+    /// Records an error that ends the formula.
+    pub fn fail(&self, error: OpError) {
+        self.error.borrow_mut().get_or_insert(error);
     }
 
     /// The values of the terms, or the first error.

@@ -69,3 +69,16 @@ pub(crate) fn eval(c: &Call<'_, Tensor>) -> Result<Vec<Tensor>, OpError> {
     };
     carry_out(c, Steps { values: Vec::new(), scope: c.scope, fact: Tensor::fact, step })
 }
+
+/// Declares an operator by terms: `formula!("schema", |s, c| vec![s.arg(c, "x") + 1.0])`.
+macro_rules! formula {
+    ($schema:literal, |$s:ident, $c:ident| $body:expr) => {
+        crate::OpDef::formula($schema, |b, $c| {
+            let sheet = crate::formula::Sheet::new(b);
+            let $s = &sheet;
+            let results: Vec<crate::formula::Term<'_>> = $body;
+            sheet.finish(&results)
+        })
+    };
+}
+pub(crate) use formula;

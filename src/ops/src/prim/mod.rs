@@ -13,6 +13,7 @@ mod indexing;
 mod random;
 mod recurrent;
 mod reduction;
+pub mod routine;
 mod shape;
 mod windows;
 
@@ -34,5 +35,6 @@ pub const FAMILIES: &[&[OpDef]] = &[
     recurrent::OPS,
     windows::OPS,
     random::OPS,
+    routine::OPS,
     control::OPS,
 ];

@@ -1,0 +1,246 @@
+//! The table of routines: name, buffers with the length of an item's part, sizes, what is done to an item.
+
+use crate::real::Real;
+use crate::vision::{Deform, Pooling};
+use crate::{ctc, eigen, exponential, factor, householder, singular, special, triangular, vision};
+
+/// The words of a call: addresses of buffers, then sizes.
+#[derive(Clone, Copy)]
+pub(crate) struct Words(pub *const u64);
+
+impl Words {
+    /// # Safety
+    /// The word exists.
+    unsafe fn size(self, at: usize) -> usize {
+        // SAFETY: by the caller's promise.
+        unsafe { *self.0.add(at) as usize }
+    }
+
+    /// An item's part of a buffer.
+    ///
+    /// # Safety
+    /// The word exists and is the address of a buffer of at least `(item + 1)·len` elements that nothing else uses.
+    unsafe fn part<'a, E>(self, at: usize, item: usize, len: usize) -> &'a mut [E] {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            let start = *self.0.add(at) as *mut E;
+            core::slice::from_raw_parts_mut(start.add(item * len), len)
+        }
+    }
+}
+
+/// A routine as the task of a thread pool.
+pub(crate) type Task = unsafe extern "C" fn(*const u64, i64, i64);
+
+/// A routine for the compiler: its name, itself for both precisions, and the lengths of its buffers.
+#[cfg(feature = "host")]
+pub(crate) struct Routine {
+    pub name: &'static str,
+    pub single: Task,
+    pub double: Task,
+    /// Number of sizes.
+    pub sizes: usize,
+    /// For each buffer: bytes of an element (0: as the routine's precision) and elements of an item.
+    pub parts: fn(&[usize]) -> std::vec::Vec<(usize, usize)>,
+    /// Number of items besides the batch, 1 where the batch is all there is.
+    pub shared: &'static [bool],
+}
+
+macro_rules! element {
+    (T, $t:ident) => {
+        $t
+    };
+    ($e:ident, $t:ident) => {
+        $e
+    };
+}
+
+#[cfg(feature = "host")]
+macro_rules! element_size {
+    (T) => { 0 };
+    ($e:ident) => { core::mem::size_of::<$e>() };
+}
+
+/// Whether a buffer is one for all items.
+macro_rules! item_of {
+    (each, $item:ident) => {
+        $item
+    };
+    (all, $item:ident) => {
+        0
+    };
+}
+
+#[cfg(feature = "host")]
+macro_rules! is_shared {
+    (each) => {
+        false
+    };
+    (all) => {
+        true
+    };
+}
+
+macro_rules! routines {
+    ($($name:ident ($($buffer:ident: $how:ident $element:ident[$len:expr]),*; $($size:ident),*) => $body:expr;)*) => {
+        $(
+            mod $name {
+                #[allow(unused_imports)]
+                use super::*;
+
+                #[allow(unused_variables, unused_mut, unused_assignments)]
+                unsafe fn items<T: Real>(words: Words, begin: i64, end: i64) {
+                    const BUFFERS: usize = [$(stringify!($buffer)),*].len();
+                    let mut at = BUFFERS;
+                    $(
+                        // SAFETY: the compiler passes as many words as the table says.
+                        let $size = unsafe { words.size(at) };
+                        at += 1;
+                    )*
+                    for item in begin as usize..end as usize {
+                        let mut at = 0;
+                        $(
+                            // SAFETY: the compiler passes buffers of the lengths that the table says; items are apart.
+                            let $buffer: &mut [element!($element, T)] =
+                                unsafe { words.part(at, item_of!($how, item), $len) };
+                            at += 1;
+                        )*
+                        $body
+                    }
+                }
+
+                /// # Safety
+                /// The words are what the table says.
+                #[unsafe(export_name = concat!("pt2c_rt_routine_", stringify!($name), "_f32"))]
+                pub unsafe extern "C" fn single(words: *const u64, begin: i64, end: i64) {
+                    // SAFETY: by the caller's promise.
+                    unsafe { items::<f32>(Words(words), begin, end) }
+                }
+
+                /// # Safety
+                /// The words are what the table says.
+                #[unsafe(export_name = concat!("pt2c_rt_routine_", stringify!($name), "_f64"))]
+                pub unsafe extern "C" fn double(words: *const u64, begin: i64, end: i64) {
+                    // SAFETY: by the caller's promise.
+                    unsafe { items::<f64>(Words(words), begin, end) }
+                }
+            }
+        )*
+
+        /// All routines.
+        #[cfg(feature = "host")]
+        pub(crate) const ROUTINES: &[Routine] = &[
+            $(
+                Routine {
+                    name: stringify!($name),
+                    single: $name::single,
+                    double: $name::double,
+                    sizes: { const NAMES: &[&str] = &[$(stringify!($size)),*]; NAMES.len() },
+                    parts: |sizes| {
+                        let mut at = sizes.iter().copied();
+                        $(#[allow(unused_variables)] let $size = at.next().unwrap_or(0);)*
+                        let _ = at.next();
+                        std::vec![$((element_size!($element), $len)),*]
+                    },
+                    shared: &[$(is_shared!($how)),*],
+                },
+            )*
+        ];
+    };
+}
+
+fn least(a: usize, b: usize) -> usize {
+    a.min(b)
+}
+
+/// A function of one number, element by element.
+fn one<T: Real>(x: &mut [T], f: fn(f64) -> f64) {
+    x[0] = T::from_f64(f(x[0].to_f64()));
+}
+
+/// A function of two numbers.
+fn two<T: Real>(x: &mut [T], y: &[T], f: fn(f64, f64) -> f64) {
+    x[0] = T::from_f64(f(x[0].to_f64(), y[0].to_f64()));
+}
+
+routines! {
+    lu(a: each T[m * n], pivots: each i32[least(m, n)], info: each i32[1]; m, n) => factor::lu(a, pivots, info, m, n);
+    permutation(pivots: each i32[k], order: each i64[m]; k, m) => factor::permutation(pivots, order);
+    cholesky(a: each T[n * n], info: each i32[1]; n) => factor::cholesky(a, info, n);
+    ldl(a: each T[n * n], pivots: each i32[n], info: each i32[1]; n) => factor::ldl(a, pivots, info, n);
+    ldl_solve(a: each T[n * n], pivots: each i32[n], b: each T[n * r]; n, r) => factor::ldl_solve(a, pivots, b, n, r);
+    qr(a: each T[m * n], tau: each T[least(m, n)], work: each T[n]; m, n) => householder::qr(a, tau, work, m, n);
+    householder_product(a: each T[m * n], tau: each T[k], q: each T[m * p], work: each T[p]; m, n, k, p) =>
+        householder::product(a, tau, q, work, m, n, k, p);
+    solve_triangular(a: each T[n * n], b: each T[n * r]; n, r, upper, unit) =>
+        triangular::solve(a, b, n, r, upper != 0, unit != 0);
+    eigh(a: each T[n * n], values: each T[n], vectors: each T[n * n]; n) => eigen::symmetric(a, values, vectors, n);
+    svd(a: each T[n * m], s: each T[n], u: each T[p * m], v: each T[n * n]; m, n, p) =>
+        singular::svd(a, s, u, v, m, n, p);
+    matrix_exp(a: each T[n * n], x: each T[n * n], work: each T[n * n]; n) =>
+        exponential::exponential(a, x, work, n);
+    ctc_loss(log_probs: each T[t * c], labels: each i64[s], lengths: each i64[2], loss: each T[1], alpha: each f64[2 * (2 * s + 1)]; t, c, s, blank) =>
+        loss[0] = T::from_f64(ctc::loss(log_probs, labels, [lengths[0], lengths[1]], alpha, c, blank));
+    nms(boxes: each T[4 * n], threshold: each f64[1], keep: each u8[n]; n) => vision::nms(boxes, threshold[0], keep, n);
+    roi_align(x: all T[batch * channels * height * width], rois: each T[5], scale: all f64[1], out: each T[channels * rows * columns];
+        batch, channels, height, width, rows, columns, sampling, aligned) => {
+        let p = Pooling {
+            batch, channels, height, width, rows, columns, scale: scale[0], sampling: sampling as i64, aligned: aligned != 0,
+        };
+        vision::roi_align(&p, x, rois, out)
+    };
+    roi_pool(x: all T[batch * channels * height * width], rois: each T[5], scale: all f64[1], out: each T[channels * rows * columns], places: each i32[channels * rows * columns];
+        batch, channels, height, width, rows, columns) => {
+        let p = Pooling { batch, channels, height, width, rows, columns, scale: scale[0], sampling: 0, aligned: false };
+        vision::roi_pool(&p, x, rois, out, places)
+    };
+    ps_roi_align(x: all T[batch * channels * height * width], rois: each T[5], scale: all f64[1], out: each T[channels], places: each i32[channels];
+        batch, channels, height, width, rows, columns, sampling) => {
+        let p = Pooling {
+            batch, channels, height, width, rows, columns, scale: scale[0], sampling: sampling as i64, aligned: true,
+        };
+        vision::ps_roi_align(&p, x, rois, out, places)
+    };
+    ps_roi_pool(x: all T[batch * channels * height * width], rois: each T[5], scale: all f64[1], out: each T[channels], places: each i32[channels];
+        batch, channels, height, width, rows, columns) => {
+        let p = Pooling { batch, channels, height, width, rows, columns, scale: scale[0], sampling: 0, aligned: false };
+        vision::ps_roi_pool(&p, x, rois, out, places)
+    };
+    deform_columns(x: each T[channels * height * width], offset: each T[2 * groups * kh * kw * rows * columns], mask: each T[masks * groups * kh * kw * rows * columns], out: each T[channels * kh * kw * rows * columns];
+        channels, height, width, rows, columns, kh, kw, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, masks) => {
+        let p = Deform {
+            channels, height, width, rows, columns, window: [kh, kw], groups, masked: masks != 0,
+            stride: [stride_h as i64, stride_w as i64],
+            padding: [pad_h as i64, pad_w as i64],
+            dilation: [dilation_h as i64, dilation_w as i64],
+        };
+        vision::deform_columns(&p, x, offset, mask, out)
+    };
+    airy_ai(x: each T[1];) => one(x, special::airy_ai);
+    bessel_j0(x: each T[1];) => one(x, special::bessel_j0);
+    bessel_j1(x: each T[1];) => one(x, special::bessel_j1);
+    bessel_y0(x: each T[1];) => one(x, special::bessel_y0);
+    bessel_y1(x: each T[1];) => one(x, special::bessel_y1);
+    modified_bessel_i0(x: each T[1];) => one(x, special::modified_bessel_i0);
+    modified_bessel_i1(x: each T[1];) => one(x, special::modified_bessel_i1);
+    modified_bessel_k0(x: each T[1];) => one(x, special::modified_bessel_k0);
+    modified_bessel_k1(x: each T[1];) => one(x, special::modified_bessel_k1);
+    scaled_modified_bessel_k0(x: each T[1];) => one(x, special::scaled_modified_bessel_k0);
+    scaled_modified_bessel_k1(x: each T[1];) => one(x, special::scaled_modified_bessel_k1);
+    spherical_bessel_j0(x: each T[1];) => one(x, special::spherical_bessel_j0);
+    igamma(x: each T[1], y: each T[1];) => two(x, y, special::igamma);
+    igammac(x: each T[1], y: each T[1];) => two(x, y, special::igammac);
+    zeta(x: each T[1], y: each T[1];) => two(x, y, special::zeta);
+    chebyshev_polynomial_t(x: each T[1], y: each T[1];) => two(x, y, special::chebyshev_polynomial_t);
+    chebyshev_polynomial_u(x: each T[1], y: each T[1];) => two(x, y, special::chebyshev_polynomial_u);
+    chebyshev_polynomial_v(x: each T[1], y: each T[1];) => two(x, y, special::chebyshev_polynomial_v);
+    chebyshev_polynomial_w(x: each T[1], y: each T[1];) => two(x, y, special::chebyshev_polynomial_w);
+    shifted_chebyshev_polynomial_t(x: each T[1], y: each T[1];) => two(x, y, special::shifted_chebyshev_polynomial_t);
+    shifted_chebyshev_polynomial_u(x: each T[1], y: each T[1];) => two(x, y, special::shifted_chebyshev_polynomial_u);
+    shifted_chebyshev_polynomial_v(x: each T[1], y: each T[1];) => two(x, y, special::shifted_chebyshev_polynomial_v);
+    shifted_chebyshev_polynomial_w(x: each T[1], y: each T[1];) => two(x, y, special::shifted_chebyshev_polynomial_w);
+    hermite_polynomial_h(x: each T[1], y: each T[1];) => two(x, y, special::hermite_polynomial_h);
+    hermite_polynomial_he(x: each T[1], y: each T[1];) => two(x, y, special::hermite_polynomial_he);
+    laguerre_polynomial_l(x: each T[1], y: each T[1];) => two(x, y, special::laguerre_polynomial_l);
+    legendre_polynomial_p(x: each T[1], y: each T[1];) => two(x, y, special::legendre_polynomial_p);
+}

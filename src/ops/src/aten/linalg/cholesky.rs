@@ -1,0 +1,76 @@
+//! Symmetric systems: Cholesky and LDLᵀ.
+
+use super::triangular::solve;
+use super::{identity, routine, sizes, square, together, triangle};
+use crate::formula::{Sheet, Term, formula};
+use crate::{Call, OpDef, Val};
+
+/// The family.
+pub const OPS: &[OpDef] = &[
+    formula!("linalg_cholesky(Tensor self, *, bool upper=False) -> Tensor", |s, c| {
+        vec![factor(s, c, c.bool("upper")?, true).0]
+    }),
+    formula!(
+        "linalg_cholesky_ex(Tensor self, *, bool upper=False, bool check_errors=False) -> (Tensor L, Tensor info)",
+        |s, c| {
+            let (l, info) = factor(s, c, c.bool("upper")?, c.bool("check_errors")?);
+            vec![l, info]
+        }
+    ),
+    formula!("cholesky_solve(Tensor self, Tensor input2, bool upper=False) -> Tensor", |s, c| {
+        vec![apply(s, s.arg(c, "input2"), s.arg(c, "self"), c.bool("upper")?)]
+    }),
+    formula!("_cholesky_solve_helper(Tensor self, Tensor A, bool upper) -> Tensor", |s, c| {
+        vec![apply(s, s.arg(c, "A"), s.arg(c, "self"), c.bool("upper")?)]
+    }),
+    formula!("cholesky_inverse(Tensor self, bool upper=False) -> Tensor", |s, c| {
+        let (a, z) = square(s, c, "self");
+        vec![apply(s, a, identity(s, &z.batch, &z.n, a.dtype()), c.bool("upper")?)]
+    }),
+    formula!("linalg_ldl_factor(Tensor self, *, bool hermitian=False) -> (Tensor LD, Tensor pivots)", |s, c| {
+        let [ld, pivots, info] = ldl(s, c);
+        s.assert(info.eq(0.0), "linalg.ldl_factor: a block of D is singular");
+        vec![ld, pivots]
+    }),
+    formula!(
+        "linalg_ldl_factor_ex(Tensor self, *, bool hermitian=False, bool check_errors=False) -> (Tensor LD, Tensor pivots, Tensor info)",
+        |s, c| {
+            let [ld, pivots, info] = ldl(s, c);
+            if c.bool("check_errors")? {
+                s.assert(info.eq(0.0), "linalg.ldl_factor_ex: a block of D is singular");
+            }
+            vec![ld, pivots, info]
+        }
+    ),
+    formula!("linalg_ldl_solve(Tensor LD, Tensor pivots, Tensor B, *, bool hermitian=False) -> Tensor", |s, c| {
+        let (ld, b) = together(s, s.arg(c, "LD"), s.arg(c, "B"));
+        let z = sizes(s, b);
+        let pivots = s.arg(c, "pivots");
+        let wide = pivots.expand(&[&z.batch[..], std::slice::from_ref(&z.m)].concat());
+        let [_, _, x] = routine(s, "ldl_solve", &[ld, wide, b], &z.batch, &[z.m, z.n]);
+        vec![x]
+    }),
+];
+
+/// The factor and LAPACK's `info`. The lower triangle is read, of the transpose for an upper factor.
+fn factor<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>, upper: bool, check: bool) -> (Term<'s>, Term<'s>) {
+    let (a, z) = square(s, c, "self");
+    let [l, info] = routine(s, "cholesky", &[if upper { a.mt() } else { a }], &z.batch, &[z.n]);
+    if check {
+        s.assert(info.eq(0.0), "linalg.cholesky: the matrix is not positive-definite");
+    }
+    (if upper { l.mt() } else { l }, info)
+}
+
+fn apply<'s>(s: &'s Sheet<'_>, a: Term<'s>, b: Term<'s>, upper: bool) -> Term<'s> {
+    let l = if upper { a.mt() } else { a };
+    let x = solve(s, l, b, false, false);
+    solve(s, l.mt(), x, true, false)
+}
+
+fn ldl<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>) -> [Term<'s>; 3] {
+    let (a, z) = square(s, c, "self");
+    let [ld, pivots, info] = routine(s, "ldl", &[a], &z.batch, &[z.n]);
+    // LAPACK leaves the other triangle as it was; PyTorch clears it.
+    [triangle(ld, true, 0), pivots, info]
+}
