@@ -28,7 +28,12 @@ pub(super) fn has_checks(body: &Body) -> bool {
     }
     match body {
         Body::Loops(list) => any(list),
-        Body::Matmul(_) | Body::Convolution(_) | Body::Winograd(_) | Body::Attention(_) | Body::Sort(_) | Body::Routine(_) => false,
+        Body::Matmul(_)
+        | Body::Convolution(_)
+        | Body::Winograd(_)
+        | Body::Attention(_)
+        | Body::Sort(_)
+        | Body::Routine(_) => false,
     }
 }
 

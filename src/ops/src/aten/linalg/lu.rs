@@ -261,8 +261,25 @@ fn log_determinant<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>, name: &str) -> (Term
 }
 
 fn exponential<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>) -> Term<'s> {
-    // In double: squaring a power of two times multiplies the relative error as often.
     let given = s.arg(c, "self");
+    if !given.dtype().is_complex() {
+        return real_exponential(s, given);
+    }
+    // e^(a+bi) is what e^[[a, -b], [b, a]] holds of it.
+    let (re, im) = (given.op("aten.real.default", Vec::new()), given.op("aten.imag.default", Vec::new()));
+    let rank = re.rank();
+    let (rows, columns) = (rank.wrapping_sub(2), rank.wrapping_sub(1));
+    let beside = |a: Term<'s>, b: Term<'s>, dim: usize| s.step(|f| f.cat(&[a.value(), b.value()], dim));
+    let all = beside(beside(re, -im, columns), beside(im, re, columns), rows);
+    let exp = real_exponential(s, all);
+    let n = re.shape().pop().unwrap_or(Dim::ONE);
+    let left = exp.narrow(columns, &Dim::ZERO, &n);
+    let (re, im) = (left.narrow(rows, &Dim::ZERO, &n), left.narrow(rows, &n, &n));
+    re.op("aten.complex.default", vec![pt2c_ir::Arg::Tensor(im.value())])
+}
+
+fn real_exponential<'s>(s: &'s Sheet<'_>, given: Term<'s>) -> Term<'s> {
+    // In double: squaring a power of two times multiplies the relative error as often.
     let z = sizes(s, given.cast(DType::F64));
     let [_, x, _] = routine(s, "matrix_exp", &[given.cast(DType::F64)], &z.batch, &[z.n]);
     x.cast(given.dtype())
