@@ -8,7 +8,7 @@ PYTHON ?= python3
 # Programs to write and load again with PyTorch: make roundtrip PROGRAMS=folder
 PROGRAMS ?= tests/models
 
-.PHONY: setup build demo test test-models conformance roundtrip bless bench bench-peers fuzz clean
+.PHONY: setup build demo test test-models test-python wheel conformance roundtrip bless bench bench-peers fuzz clean
 
 setup:
 	@scripts/setup.sh
@@ -28,6 +28,23 @@ test: setup
 # The checks of the recorded programs over any folder: PT2C_MODELS=DIR make test-models
 test-models: setup
 	cargo test --release --package pt2c --test models
+
+# The Python package with the command in it: python/dist/*.whl. Needs Python with `build` (PyPI).
+wheel: build
+	mkdir -p python/pt2c/bin
+	strip $(PT2C) -o python/pt2c/bin/pt2c
+	rm -rf python/dist
+	$(PYTHON) -m build --wheel --outdir python/dist python
+
+# The package's tests and the examples of docs/python.md, with the wheel installed into an environment of their own (PyTorch
+# and NumPy come from PyPI).
+PYTHON_VENV ?= target/python
+test-python:
+	test -d $(PYTHON_VENV) || { $(PYTHON) -m venv $(PYTHON_VENV) && \
+		$(PYTHON_VENV)/bin/pip install -q build numpy torch pytest safetensors; }
+	$(MAKE) wheel PYTHON=$(abspath $(PYTHON_VENV))/bin/python
+	$(PYTHON_VENV)/bin/pip install -q --force-reinstall --no-deps python/dist/*.whl
+	$(PYTHON_VENV)/bin/python -m pytest -q python/tests
 
 # PyTorch's whole operator database, exported, compiled, compared; rewrites docs/conformance.md. Needs Python with torch and
 # safetensors (see tests/conformance/README.md); exports are kept in CACHE, N samples for each operator and dtype.

@@ -134,7 +134,7 @@ impl Header<'_> {
             writeln!(out, " *\n * Fixed when the model was exported, so neither given nor returned:")?;
             for constant in &self.spec.constants {
                 let what = if constant.output { "output" } else { "input" };
-                let (path, value) = (comment(&constant.path), comment(&constant.value));
+                let (path, value) = (comment(&constant.path), comment(&constant.value.to_string()));
                 writeln!(out, " *   {what} {} {path} = {value}", constant.position)?;
             }
         }

@@ -5,7 +5,7 @@ use pt2c_ir::dim::{Dim, Symbol as Name};
 use pt2c_ir::{Arg, Bytes, DType, Fact, InputKind, OutputKind, Program};
 use pt2c_kernel::{BufferKind, KernelProgram};
 
-use crate::spec::{Buffer, Constant, Constraint, Leaf, LibrarySpec, SpecError, Stage, State, Symbol, Weights};
+use crate::spec::{Buffer, Constant, Constraint, Leaf, LibrarySpec, Literal, SpecError, Stage, State, Symbol, Weights};
 
 /// How a library is called and what it is made for.
 #[derive(Clone, Debug, Default)]
@@ -200,13 +200,12 @@ fn greatest(program: &Program, elements: &Dim) -> Option<Dim> {
 
 fn constant<V>(path: &str, output: bool, position: u32, value: &Arg<V>) -> Constant {
     let value = match value {
-        Arg::None => "None".to_owned(),
-        Arg::Int(value) => value.to_string(),
-        Arg::Float(value) => format!("{value:?}"),
-        Arg::Bool(true) => "True".to_owned(),
-        Arg::Bool(false) => "False".to_owned(),
-        Arg::Str(value) => format!("{value:?}"),
-        _ => "a fixed value".to_owned(),
+        Arg::None => Literal::None,
+        Arg::Int(value) => value.as_int().map_or(Literal::Other, Literal::Int),
+        Arg::Float(value) => Literal::Float(*value),
+        Arg::Bool(value) => Literal::Bool(*value),
+        Arg::Str(value) => Literal::Str(value.clone()),
+        _ => Literal::Other,
     };
     Constant { path: path.to_owned(), output, position, value }
 }
@@ -304,8 +303,8 @@ mod tests {
         assert_eq!(leaves(&spec.inputs), [("x".to_owned(), 0), ("n".to_owned(), 2)]);
         assert_eq!(leaves(&spec.outputs), [("output[0]".to_owned(), 0), ("output[1]".to_owned(), 1)]);
         assert!(spec.inputs[0].mutated && !spec.inputs[1].mutated);
-        let constants: Vec<_> = spec.constants.iter().map(|c| (c.output, c.position, c.value.as_str())).collect();
-        assert_eq!(constants, [(false, 1, "True"), (true, 2, "None")]);
+        let constants: Vec<_> = spec.constants.iter().map(|c| (c.output, c.position, c.value.to_string())).collect();
+        assert_eq!(constants, [(false, 1, "True".to_owned()), (true, 2, "None".to_owned())]);
         let ranges: Vec<_> = spec.symbols.iter().map(|s| (s.name.as_str(), s.min, s.max, s.computed)).collect();
         assert_eq!(
             ranges,

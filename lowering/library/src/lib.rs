@@ -1,4 +1,4 @@
-//! The deliverable: `libNAME.a`, `NAME.h`, `NAME.pc` and a CMake config from a [`LibrarySpec`] (what the model's
+//! The deliverable: `libNAME.a`, `NAME.h`, `NAME.json`, `NAME.pc` and a CMake config from a [`LibrarySpec`] (what the model's
 //! interface and memory look like) and the object file that the code generator made.
 //!
 //! [`describe`] makes the spec of a lowered program, [`write_library`] writes the files.
@@ -13,6 +13,7 @@ mod header;
 mod interface;
 mod layout;
 mod library;
+mod manifest;
 mod names;
 mod package;
 mod runtime;
@@ -26,4 +27,7 @@ pub use library::{
     CompiledObject, LARGEST_EMBEDDED, LibraryError, LibraryFiles, WeightsPlacement, link_objects, write_library,
 };
 pub use names::is_identifier;
-pub use spec::{Buffer, Constant, Constraint, Leaf, LeafKind, LibrarySpec, SpecError, Stage, State, Symbol, Weights};
+pub use spec::{
+    Buffer, Constant, Constraint, Forward, Leaf, LeafKind, LibrarySpec, Literal, SpecError, Stage, State, Symbol, Tree,
+    Weights,
+};

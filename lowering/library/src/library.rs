@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::descriptor::WeightsInfo;
 use crate::layout::Layout;
 use crate::spec::{LibrarySpec, SpecError, Weights};
-use crate::{archive, descriptor, header, package, runtime, symbols, weights};
+use crate::{archive, descriptor, header, manifest, package, runtime, symbols, weights};
 
 /// Embedded weights above this size go to a file: the object formats and linkers' default code model reach 2 GiB.
 pub const LARGEST_EMBEDDED: u64 = 1536 << 20;
@@ -33,6 +33,8 @@ pub enum WeightsPlacement {
 pub struct LibraryFiles {
     pub archive: PathBuf,
     pub header: PathBuf,
+    /// The interface as JSON, for bindings.
+    pub manifest: PathBuf,
     pub pkg_config: PathBuf,
     pub cmake: PathBuf,
     pub weights: Option<PathBuf>,
@@ -118,7 +120,7 @@ fn weights_name(spec: &LibrarySpec) -> String {
     format!("{}.weights", spec.name)
 }
 
-/// Writes `libNAME.a`, `NAME.h`, `NAME.pc`, `NAMEConfig.cmake` and, if asked for, `NAME.weights` into a folder that
+/// Writes `libNAME.a`, `NAME.h`, `NAME.json`, `NAME.pc`, `NAMEConfig.cmake` and, if asked for, `NAME.weights` into a folder that
 /// exists. `code` must define `NAME__main` ([`pt2c_abi::MainFn`]) and may call the runtime as `pt2c_rt_parallel_for`
 /// and `pt2c_rt_fail` (or as `NAME__rt_…`); everything else that it defines globally must begin with `NAME_`.
 pub fn write_library(
@@ -136,6 +138,7 @@ pub fn write_library(
     let files = LibraryFiles {
         archive: folder.join(format!("lib{name}.a")),
         header: folder.join(format!("{name}.h")),
+        manifest: folder.join(format!("{name}.json")),
         pkg_config: folder.join(format!("{name}.pc")),
         cmake: folder.join(format!("{name}Config.cmake")),
         weights: (placement == WeightsPlacement::File).then(|| folder.join(weights_name(spec))),
@@ -147,6 +150,7 @@ pub fn write_library(
     archive::write(&files.archive, &objects).map_err(at(&files.archive))?;
     let header = header::write(spec, &layout, placement);
     fs::write(&files.header, header).map_err(at(&files.header))?;
+    fs::write(&files.manifest, manifest::write(spec, &layout, placement)).map_err(at(&files.manifest))?;
     fs::write(&files.pkg_config, package::pkg_config(spec)).map_err(at(&files.pkg_config))?;
     fs::write(&files.cmake, package::cmake(spec)).map_err(at(&files.cmake))?;
     if let Some(path) = &files.weights {

@@ -1,6 +1,8 @@
 //! What the code generator tells this crate about a model: leaves, symbols, rules, buffers, state and weights.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt;
 
 use pt2c_ir::dim::{Dim, Pred};
 use pt2c_ir::{Bytes, DType};
@@ -37,6 +39,7 @@ pub struct LibrarySpec {
     pub stages: Vec<Stage>,
     /// Texts of the failures that the program reports with `rt_fail`, by message id; `{}` stands for the value.
     pub messages: Vec<String>,
+    pub forward: Forward,
 }
 
 /// An input or an output of the call.
@@ -87,8 +90,61 @@ pub struct Constant {
     /// Whether it is among the outputs.
     pub output: bool,
     pub position: u32,
-    /// The value as Python prints it.
-    pub value: String,
+    pub value: Literal,
+}
+
+/// A value that the exporter fixed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Literal {
+    None,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Str(String),
+    /// A value that no argument of a call can be.
+    Other,
+}
+
+/// The value as Python prints it.
+impl fmt::Display for Literal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Literal::None => f.write_str("None"),
+            Literal::Bool(true) => f.write_str("True"),
+            Literal::Bool(false) => f.write_str("False"),
+            Literal::Int(value) => write!(f, "{value}"),
+            Literal::Float(value) => write!(f, "{value:?}"),
+            Literal::Str(value) => write!(f, "{value:?}"),
+            Literal::Other => f.write_str("a fixed value"),
+        }
+    }
+}
+
+/// Nested containers of leaves in Python.
+#[derive(Clone, Debug, Default)]
+pub struct Tree {
+    /// Type of the container as PyTorch serialises it (`builtins.dict`, a registered class); `None` = a leaf.
+    pub type_name: Option<String>,
+    /// The type's context as JSON text: the keys of a dict, for example.
+    pub context: Option<String>,
+    /// Attribute names of the children of a class, where they are known.
+    pub fields: Vec<String>,
+    pub children: Vec<Tree>,
+}
+
+/// How Python code calls the model: for bindings that pass nested values.
+#[derive(Clone, Debug, Default)]
+pub struct Forward {
+    /// Names of the arguments, positional ones first; empty if the archive does not tell.
+    pub arguments: Vec<String>,
+    /// Nesting of the input leaves: (positional tuple, keyword dict).
+    pub input_tree: Option<Tree>,
+    /// Nesting of the output leaves.
+    pub output_tree: Option<Tree>,
+    /// Output leaves that are floats to Python; the library returns them as tensors without dimensions.
+    pub floats: BTreeSet<u32>,
+    /// The same for bools.
+    pub bools: BTreeSet<u32>,
 }
 
 /// A root symbol.
@@ -115,7 +171,7 @@ pub struct Stage {
 
 impl LibrarySpec {
     /// The symbol that decides an expression last, if the run computes any of its symbols.
-    pub fn late(&self, symbols: &std::collections::BTreeSet<pt2c_ir::dim::Symbol>) -> Option<u32> {
+    pub fn late(&self, symbols: &BTreeSet<pt2c_ir::dim::Symbol>) -> Option<u32> {
         let mentioned = |stage: &&Stage| {
             let name = self.symbols.get(stage.symbol as usize).map(|s| s.name.as_str());
             symbols.iter().any(|s| Some(s.as_str()) == name)

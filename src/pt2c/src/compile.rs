@@ -9,6 +9,7 @@ use pt2c_native::program::{CompiledProgram, Keep};
 use pt2c_native::{NativeError, Target};
 use pt2c_passes::rewrite;
 use pt2c_pt2::import::Imported;
+use pt2c_pt2::pytree::{TreeKind, TreeSpec};
 use std::path::Path;
 
 /// What to compile for.
@@ -106,6 +107,30 @@ pub fn generate(
     let symbols = pt2c_library::symbols(kernels);
     pt2c_native::program::compile(kernels, &symbols, &settings.name, &settings.target, settings.keep, progress)
         .map_err(native_error)
+}
+
+/// Adds to a library's description what only the archive tells of `forward`.
+pub fn tell_forward(spec: &mut LibrarySpec, forward: &pt2c_pt2::import::Forward) {
+    spec.forward = pt2c_library::Forward {
+        arguments: forward.arguments.clone(),
+        input_tree: Some(tree(&forward.input_tree)),
+        output_tree: Some(tree(&forward.output_tree)),
+        floats: forward.floats.clone(),
+        bools: forward.bools.clone(),
+    };
+}
+
+fn tree(spec: &TreeSpec) -> pt2c_library::Tree {
+    let fields = match &spec.kind {
+        TreeKind::NamedTuple { fields, .. } | TreeKind::Opaque { fields, .. } => fields.clone(),
+        _ => Vec::new(),
+    };
+    pt2c_library::Tree {
+        type_name: spec.type_name().map(str::to_owned),
+        context: spec.context_text(),
+        fields,
+        children: spec.children.iter().map(tree).collect(),
+    }
 }
 
 impl Compiled {

@@ -1,7 +1,7 @@
 //! The `pt2c` command.
 
 use clap::{Parser, Subcommand};
-use pt2c::command;
+use pt2c::command::{self, MessageFormat};
 use std::process::ExitCode;
 
 /// Ahead-of-time compiler for PyTorch programs exported with torch.export.
@@ -49,7 +49,12 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let command = Cli::parse().command;
+    let format = match &command {
+        Command::Compile(flags) => flags.message_format,
+        _ => MessageFormat::Human,
+    };
+    let result = match command {
         Command::Compile(flags) => command::compile::run(&flags),
         Command::Run(flags) => command::run::run(&flags),
         Command::Inspect(flags) => command::inspect::run(&flags),
@@ -64,7 +69,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(diagnostic) => {
-            eprintln!("{}", pt2c::render::render(&diagnostic));
+            format.show(&[diagnostic]);
             ExitCode::FAILURE
         }
     }

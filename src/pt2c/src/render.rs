@@ -10,6 +10,29 @@ pub fn render(diagnostic: &Diagnostic) -> String {
     render_with(diagnostic, &renderer)
 }
 
+/// A finding as an object for programs, with the text for people in it.
+pub fn to_json(diagnostic: &Diagnostic) -> serde_json::Value {
+    let severity = match diagnostic.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Note => "note",
+    };
+    let location = diagnostic.location.as_ref().map(|l| {
+        serde_json::json!({
+            "file": l.file, "line": l.line, "function": l.function, "code": l.code, "module": l.module,
+        })
+    });
+    serde_json::json!({"diagnostic": {
+        "severity": severity,
+        "message": diagnostic.message,
+        "location": location,
+        "subject": diagnostic.subject,
+        "notes": diagnostic.notes,
+        "help": diagnostic.help,
+        "rendered": render_with(diagnostic, &Renderer::plain()),
+    }})
+}
+
 fn render_with(diagnostic: &Diagnostic, renderer: &Renderer) -> String {
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,

@@ -9,8 +9,8 @@ use std::process::{Command, Output};
 use pt2c_ir::DType;
 use pt2c_ir::dim::{Dim, Pred};
 use pt2c_library::{
-    Buffer, CompiledObject, Constant, Constraint, Leaf, LibrarySpec, Stage, State, Symbol, Weights, WeightsPlacement,
-    write_library,
+    Buffer, CompiledObject, Constant, Constraint, Leaf, LibrarySpec, Literal, Stage, State, Symbol, Weights,
+    WeightsPlacement, write_library,
 };
 
 pub fn s(name: &str) -> Dim {
@@ -36,7 +36,7 @@ pub fn spec(name: &str) -> LibrarySpec {
         cpu_features: vec!["+sse3".to_owned()],
         inputs: vec![x, y, Leaf::int("n", 3, s("s1"))],
         outputs: vec![out, positive, Leaf::int("total", 2, s("s0") * int(4) + s("s1"))],
-        constants: vec![Constant { path: "flag".into(), output: false, position: 1, value: "True".into() }],
+        constants: vec![Constant { path: "flag".into(), output: false, position: 1, value: Literal::Bool(true) }],
         symbols: vec![
             Symbol { name: "s0".into(), min: 0, max: 64, computed: false },
             Symbol { name: "s1".into(), min: 2, max: i64::MAX, computed: false },
@@ -64,6 +64,7 @@ pub fn spec(name: &str) -> LibrarySpec {
         stages: vec![Stage { symbol: 2, arena: int(0) }],
         arena_size: Some((s("s0") * int(16)).ceil_div(&int(64)) * int(64) + s("s0") * int(16)),
         messages: vec!["x holds NaN at element {}".to_owned()],
+        forward: Default::default(),
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) mod schemas;
 mod sizes;
 mod symbols;
 
+use std::collections::BTreeSet;
+
 use indexmap::IndexMap;
 use pt2c_ir::dim::{self, Dim};
 use pt2c_ir::{
@@ -41,8 +43,48 @@ use symbols::{GuardInput, GuardInputs};
 pub struct Imported {
     /// The program, functional.
     pub program: Program,
+    /// What Python code passes and gets, besides the program's signature.
+    pub forward: Forward,
     /// Such as rules of the inputs that will not be checked.
     pub warnings: Vec<Diagnostic>,
+}
+
+/// How Python code calls the program.
+#[derive(Clone, Debug)]
+pub struct Forward {
+    /// Names of the arguments of `forward`; empty if an older torch did not write them.
+    pub arguments: Vec<String>,
+    /// Nesting of the input leaves: (positional tuple, keyword dict).
+    pub input_tree: pytree::TreeSpec,
+    /// Nesting of the output leaves.
+    pub output_tree: pytree::TreeSpec,
+    /// Positions of the output leaves that are floats (0-d float64 tensors in the program).
+    pub floats: BTreeSet<u32>,
+    /// Positions of the output leaves that are bools (0-d float64 tensors in the program).
+    pub bools: BTreeSet<u32>,
+}
+
+impl Forward {
+    fn of(exported: &ExportedProgram) -> Forward {
+        let mut forward = Forward {
+            arguments: exported.forward_arg_names().to_vec(),
+            input_tree: exported.in_spec.clone(),
+            output_tree: exported.out_spec.clone(),
+            floats: BTreeSet::new(),
+            bools: BTreeSet::new(),
+        };
+        let outputs = exported.graph_signature().output_specs.iter().zip(&exported.graph().outputs);
+        let user = outputs
+            .filter(|(spec, _)| matches!(spec, schema::OutputSpec::UserOutput(_) | schema::OutputSpec::LossOutput(_)));
+        for (position, (_, argument)) in (0..).zip(user) {
+            match argument {
+                Argument::AsSymFloat(_) => forward.floats.insert(position),
+                Argument::AsSymBool(schema::SymBoolArgument::AsName(_)) => forward.bools.insert(position),
+                _ => false,
+            };
+        }
+        forward
+    }
 }
 
 /// Imports a program.
@@ -100,7 +142,7 @@ fn import_with(exported: &ExportedProgram, mut shared: Shared) -> Result<(Import
         constraints: facts.constraints,
         locations,
     };
-    Ok((Imported { program, warnings: facts.warnings }, errors.unwrap_or_default()))
+    Ok((Imported { program, forward: Forward::of(exported), warnings: facts.warnings }, errors.unwrap_or_default()))
 }
 
 /// The user's source line and module of a node of the archive; fields that it does not tell are empty.

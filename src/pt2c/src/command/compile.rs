@@ -1,6 +1,6 @@
 //! `pt2c compile`: a .pt2 file becomes a static library and a header.
 
-use super::{Outcome, settings, show_warnings};
+use super::{MessageFormat, Outcome, settings};
 use crate::compile;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -51,6 +51,9 @@ pub struct Flags {
     /// Print how long each phase took
     #[arg(long)]
     timings: bool,
+    /// How progress, warnings and errors are told: for people, or as one JSON object a line on standard error
+    #[arg(long, value_enum, default_value = "human")]
+    pub message_format: MessageFormat,
     /// No progress bar, no summary
     #[arg(short, long)]
     quiet: bool,
@@ -117,10 +120,11 @@ pub fn run(flags: &Flags) -> Outcome {
     settings.lower.winograd = !flags.direct_convolutions;
     let begun = Instant::now();
     let imported = flags.source.open(&flags.model)?;
-    show_warnings(&imported.warnings);
+    flags.message_format.show(&imported.warnings);
     let mut dumps = Dumps { flags, started: Instant::now(), timings: Vec::new() };
     dumps.after("import", &|| pt2c_ir::text::print(&imported.program))?;
-    let bar = if flags.quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
+    let json = flags.message_format == MessageFormat::Json;
+    let bar = if flags.quiet || json { ProgressBar::hidden() } else { ProgressBar::new(0) };
     bar.set_style(
         ProgressStyle::with_template("{msg:>14} [{bar:32}] {pos}/{len}")
             .unwrap_or_else(|_| ProgressStyle::default_bar()),
@@ -131,6 +135,9 @@ pub fn run(flags: &Flags) -> Outcome {
         &settings,
         &mut |phase, program| dumps.after(phase.name, &|| pt2c_ir::text::print(program)),
         &|done, of| {
+            if json {
+                eprintln!("{}", serde_json::json!({"progress": {"done": done, "of": of}}));
+            }
             bar.set_message("generating code");
             bar.set_length(of as u64);
             bar.set_position(done as u64);
@@ -159,7 +166,8 @@ pub fn run(flags: &Flags) -> Outcome {
             }
         }
     }
-    let (spec, weights) = compiled.describe(&settings)?;
+    let (mut spec, weights) = compiled.describe(&settings)?;
+    compile::tell_forward(&mut spec, &imported.forward);
     let placement = match flags.weights {
         WeightsFlag::Embed => WeightsPlacement::Embedded,
         WeightsFlag::File => WeightsPlacement::File,

@@ -44,6 +44,25 @@ pub fn settings(model: &Path, name: Option<&str>, cpu: &str, keep: Keep) -> Resu
     })
 }
 
+/// Who reads what a command tells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum MessageFormat {
+    Human,
+    Json,
+}
+
+impl MessageFormat {
+    /// Tells what went wrong or should be known.
+    pub fn show(self, diagnostics: &[Diagnostic]) {
+        for diagnostic in diagnostics {
+            match self {
+                MessageFormat::Human => eprintln!("{}", crate::render::render(diagnostic)),
+                MessageFormat::Json => eprintln!("{}", crate::render::to_json(diagnostic)),
+            }
+        }
+    }
+}
+
 /// Shows what the importer wants the user to know.
 pub fn show_warnings(warnings: &[Diagnostic]) {
     for warning in warnings {

@@ -1,0 +1,138 @@
+"""A compiled library through ctypes: the functions of its header, with arrays of 8-byte words for its structs."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import shutil
+import weakref
+from pathlib import Path
+
+from ._errors import CapacityError, Error, of_status
+
+FORMAT = 1
+ABI = 2
+"""Versions that this package understands: of NAME.json, and of the functions."""
+
+
+class _Options(ctypes.Structure):
+    _fields_ = [
+        ("size", ctypes.c_uint64),
+        ("threads", ctypes.c_int32),
+        ("no_grow", ctypes.c_int32),
+        ("verify_weights", ctypes.c_int32),
+        ("reserved", ctypes.c_int32),
+        ("weights_file", ctypes.c_char_p),
+    ]
+
+
+class Library:
+    """The files of one library, and its functions."""
+
+    def __init__(self, folder: Path, name: str, temporary: bool = False):
+        self.folder, self.name = folder, name
+        if temporary:
+            weakref.finalize(self, shutil.rmtree, str(folder), ignore_errors=True)
+        try:
+            self.interface = json.loads(self.manifest.read_text())
+            versions = (self.interface["format"], self.interface["abi"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Error(f"{self.manifest} does not describe a library: {error}") from None
+        if versions != (FORMAT, ABI):
+            raise Error(f"{self.manifest} is of version {versions}; this package reads {(FORMAT, ABI)}: compile again")
+        try:
+            # An absolute path, so that the loader does not search.
+            self.functions = ctypes.CDLL(str(self.shared.resolve()))
+        except OSError as error:
+            raise Error(f"{self.shared} cannot be loaded: {error}") from None
+        pointer, words = ctypes.c_void_p, ctypes.POINTER(ctypes.c_int64)
+        self.create = self._function("create", ctypes.c_int32, [pointer, ctypes.POINTER(pointer)])
+        self.destroy = self._function("destroy", None, [pointer])
+        self.error = self._function("error", ctypes.c_char_p, [pointer])
+        self.run = self._function("run", ctypes.c_int32, [pointer, words, words])
+        self.output_shapes = self._function("output_shapes", ctypes.c_int32, [pointer, words, words])
+        self.reset = self._function("reset", ctypes.c_int32, [pointer])
+        self.state = self._function("state", pointer, [pointer, ctypes.c_uint64, ctypes.POINTER(ctypes.c_uint64)])
+
+    def _function(self, name: str, result, arguments: list):
+        function = getattr(self.functions, f"{self.name}_{name}")
+        function.restype, function.argtypes = result, arguments
+        return function
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder / f"{self.name}.json"
+
+    @property
+    def shared(self) -> Path:
+        return self.folder / f"lib{self.name}.so"
+
+    @property
+    def archive(self) -> Path:
+        return self.folder / f"lib{self.name}.a"
+
+    @property
+    def header(self) -> Path:
+        return self.folder / f"{self.name}.h"
+
+    @property
+    def weights(self) -> Path | None:
+        file = self.interface["weights_file"]
+        return self.folder / file if file else None
+
+    def files(self) -> list[Path]:
+        """Everything that belongs to it and is there."""
+        package = [self.folder / f"{self.name}.pc", self.folder / f"{self.name}Config.cmake"]
+        own = [self.manifest, self.shared, self.archive, self.header, *([self.weights] if self.weights else []), *package]
+        return [file for file in own if file.is_file()]
+
+
+class Context:
+    """One ``NAME_context``: working memory, state and threads."""
+
+    def __init__(self, library: Library, threads: int):
+        self.library = library
+        names = library.interface["capacity"]
+
+        class Options(ctypes.Structure):
+            _fields_ = [("fixed", _Options), ("capacity", ctypes.c_int64 * len(names))]
+
+        options = Options()
+        options.fixed.size = ctypes.sizeof(options)
+        options.fixed.threads = threads
+        if library.weights is not None:
+            options.fixed.weights_file = str(library.weights.resolve()).encode()
+        self.handle = ctypes.c_void_p()
+        status = library.create(ctypes.addressof(options), ctypes.byref(self.handle))
+        if self.handle:
+            weakref.finalize(self, library.destroy, self.handle)
+        self.check(status)
+
+    def check(self, status: int) -> None:
+        if status != 0:
+            raise of_status(status, self.library.error(self.handle).decode(errors="replace"))
+
+    def output_shapes(self, inputs, outputs) -> None:
+        self.check(self.library.output_shapes(self.handle, inputs, outputs))
+
+    def run(self, inputs, outputs) -> bool:
+        """Runs a call; False: an output is too small, and its shape says what it needs."""
+        status = self.library.run(self.handle, inputs, outputs)
+        if status == CapacityError.status:
+            return False
+        self.check(status)
+        return True
+
+    def message(self) -> str:
+        return self.library.error(self.handle).decode(errors="replace")
+
+    def reset(self) -> None:
+        self.check(self.library.reset(self.handle))
+
+    def state(self, index: int) -> ctypes.Array:
+        """The memory of a buffer; it keeps the context alive."""
+        size = ctypes.c_uint64()
+        address = self.library.state(self.handle, index, ctypes.byref(size))
+        memory = (ctypes.c_char * size.value).from_address(address)
+        memory._context = self
+        return memory
