@@ -15,7 +15,7 @@ use crate::{
     Access, Body, Bound, BufferId, BufferKind, Epilogue, Expr, For, Kernel, KernelProgram, LoopKind, MatmulB, Step,
     Stmt, Var,
 };
-use pt2c_ir::dim::{Dim, Symbol};
+use pt2c_ir::dim::{Dim, Scope, Symbol};
 use pt2c_ir::{DType, Diagnostic};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +26,7 @@ pub fn verify(program: &KernelProgram) -> Vec<Diagnostic> {
     buffers(program, &roots, &mut found);
     let mut names = BTreeSet::new();
     for kernel in &program.kernels {
-        let mut checker = Checker::new(kernel, &roots);
+        let mut checker = Checker::new(kernel, &roots, &program.scope);
         if !names.insert(&kernel.name) {
             checker.report("another kernel has the same name");
         }
@@ -164,10 +164,12 @@ struct Checker<'k> {
     seen: BTreeSet<Symbol>,
     scope: Vec<Symbol>,
     roots: &'k BTreeSet<Symbol>,
+    /// What is known about the root symbols.
+    ranges: &'k Scope,
 }
 
 impl<'k> Checker<'k> {
-    fn new(kernel: &'k Kernel, roots: &'k BTreeSet<Symbol>) -> Checker<'k> {
+    fn new(kernel: &'k Kernel, roots: &'k BTreeSet<Symbol>, ranges: &'k Scope) -> Checker<'k> {
         Checker {
             kernel,
             found: Vec::new(),
@@ -176,6 +178,7 @@ impl<'k> Checker<'k> {
             seen: BTreeSet::new(),
             scope: Vec::new(),
             roots,
+            ranges,
         }
     }
 
@@ -491,7 +494,8 @@ impl<'k> Checker<'k> {
             inner.independent.clear();
             inner.empty = true;
         }
-        if l.kind != LoopKind::Serial && l.carried.is_empty() && !l.extent.is_one() && !inner.empty {
+        let several = self.ranges.bounds(&l.extent).max.is_none_or(|most| most > 1);
+        if l.kind != LoopKind::Serial && l.carried.is_empty() && several && !inner.empty {
             inner.independent.push(l.var.clone());
         }
         for c in &l.carried {

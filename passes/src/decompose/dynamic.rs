@@ -25,6 +25,7 @@ pub const TABLE: &[(&str, Decomposition)] = &[
     ("aten.unique_dim.default", unique),
     ("aten.unique_dim_consecutive.default", unique),
     ("aten.where.default", columns),
+    ("torchvision.nms.default", suppressed),
 ];
 
 /// A size as the program states it: dimension `dim` of result `output`.
@@ -120,6 +121,23 @@ fn columns(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
     let x = tensor(c, if c.op.schema.name == "where" { "condition" } else { "self" })?;
     let size = stated(b, 0, 0)?;
     indices_of(b, x, &size)
+}
+
+/// Boxes in order of their scores, without those that overlap a better one.
+fn suppressed(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
+    let (boxes, scores) = (tensor(c, "dets")?, tensor(c, "scores")?);
+    let size = stated(b, 0, 0)?;
+    let count = b.shape(scores).first().cloned().unwrap_or(Dim::ZERO);
+    let (_, order) = b.sort(scores, 0, true, true)?;
+    let sorted = b.take(boxes, order, 0)?;
+    // As PyTorch: in the boxes' own precision, which is f32 or f64.
+    let dtype = if b.dtype(boxes) == DType::F64 { DType::F64 } else { DType::F32 };
+    let sorted = b.cast(sorted, dtype)?;
+    let threshold = b.scalar_like(&Arg::Float(c.float("iou_threshold")?), DType::F64)?;
+    let buffers = b.routine("nms", &[sorted, threshold], &[], &[count])?;
+    let keep = *buffers.get(2).ok_or_else(|| OpError::invalid("a routine without its result"))?;
+    let at = selected(b, keep, &size)?;
+    Ok(vec![b.take(order, at, 0)?])
 }
 
 /// The first positions in order of a running count; what is missing is filled.

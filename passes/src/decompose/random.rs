@@ -39,9 +39,6 @@ pub const TABLE: &[(&str, Decomposition)] = &[
         Ok(vec![b.cast(order, fact.dtype)?])
     }),
     ("aten.dropout.default", dropout),
-    ("aten.feature_dropout.default", inference_only),
-    ("aten.alpha_dropout.default", inference_only),
-    ("aten.feature_alpha_dropout.default", inference_only),
     ("aten.native_dropout.default", |b, c| {
         let (x, p) = (*c.tensor("input")?, c.float("p")?);
         let shape = b.shape(x);
@@ -87,14 +84,4 @@ fn dropout(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Result<Vec<Val>, OpError> 
     let shape = b.shape(x);
     let keep = b.random(&shape, DType::Bool, "bernoulli", 1.0 - p, 0.0)?;
     Ok(vec![masked(b, x, keep, p)?])
-}
-
-fn inference_only(_: &mut Builder<'_>, c: &Call<'_, Val>) -> Result<Vec<Val>, OpError> {
-    if c.bool("train")? {
-        return Err(OpError::Unsupported(format!(
-            "`{}` in training mode: export the model after `.eval()`",
-            c.op.name
-        )));
-    }
-    Ok(vec![*c.tensor("input")?])
 }

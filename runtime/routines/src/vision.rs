@@ -5,20 +5,20 @@ use crate::real::{Real, ceil, floor, round};
 /// Marks the boxes to keep, `boxes` (`[n, 4]`) being in the order of their scores: not those that overlap one kept
 /// before by more than the threshold.
 pub fn nms<T: Real>(boxes: &[T], threshold: f64, keep: &mut [u8], n: usize) {
-    let side = |i: usize, j: usize| boxes[i * 4 + j].to_f64() as f32;
+    let side = |i: usize, j: usize| boxes[i * 4 + j];
     let area = |i: usize| (side(i, 2) - side(i, 0)) * (side(i, 3) - side(i, 1));
-    let least = |a: f32, b: f32| if a < b { a } else { b };
-    let most = |a: f32, b: f32| if a > b { a } else { b };
+    let least = |a: T, b: T| if a < b { a } else { b };
+    let most = |a: T, b: T| if a > b { a } else { b };
     keep.fill(1);
     for i in 0..n {
         if keep[i] == 0 {
             continue;
         }
         for j in i + 1..n {
-            let w = most(least(side(i, 2), side(j, 2)) - most(side(i, 0), side(j, 0)), 0.0);
-            let h = most(least(side(i, 3), side(j, 3)) - most(side(i, 1), side(j, 1)), 0.0);
+            let w = most(least(side(i, 2), side(j, 2)) - most(side(i, 0), side(j, 0)), T::ZERO);
+            let h = most(least(side(i, 3), side(j, 3)) - most(side(i, 1), side(j, 1)), T::ZERO);
             let shared = w * h;
-            if f64::from(shared / (area(i) + area(j) - shared)) > threshold {
+            if (shared / (area(i) + area(j) - shared)).to_f64() > threshold {
                 keep[j] = 0;
             }
         }

@@ -3,6 +3,7 @@
 from values import *
 import torchvision  # noqa: F401
 import torch.ao.quantization.fx._decomposed  # noqa: F401
+import torch.nn.modules.linear_cross_entropy  # noqa: F401
 
 
 def cases(r):
@@ -59,3 +60,11 @@ def cases(r):
     ends = torch.tensor([2, 2, 7], dtype=i32)
     r("transformers.grouped_mm_fallback.default", f(7, 4), f(3, 4, 5), ends)
     r("aten._grouped_mm.default", f(7, 16).to(torch.bfloat16), f(3, 16, 8).to(torch.bfloat16), ends)
+
+
+    fused = "torch_nn._linear_cross_entropy_batch_chunked"
+    x, w, labels, bias = f(6, 4), f(5, 4), torch.tensor([0, 4, 1, -100, 2, 2]), f(5)
+    for reduction in ("mean", "sum"):
+        r(fused + ".default", x, w, labels, bias, pos(5), reduction, -100, 0.0, 2, "accumulate", f32, False, False, False, False)
+    r(fused + ".default", x, w, labels, None, None, "mean", -100, 0.0, 4, "accumulate", f32, False, False, False, False)
+    r(fused + "_no_reduction.default", x, w, labels, bias, None, -100, 3, "accumulate", f32)

@@ -19,6 +19,7 @@ pub const OPS: &[OpDef] = &[
     OpDef::new("nonzero_numpy(Tensor self) -> Tensor[]", columns_fact, columns).tagged(Tags::LATE),
     OpDef::new("nonzero_static(Tensor self, *, SymInt size, int fill_value=-1) -> Tensor", nonzero_static_fact, nonzero_static),
     OpDef::new("repeat_interleave.Tensor(Tensor repeats, *, SymInt? output_size=None) -> Tensor", repeat_fact, repeat).tagged(Tags::LATE),
+    OpDef::new("torchvision::nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor", nms_fact, nms).tagged(Tags::LATE),
     OpDef::new("unique_consecutive(Tensor self, bool return_inverse=False, bool return_counts=False, int? dim=None) -> (Tensor, Tensor, Tensor)", unique_fact, unique).tagged(Tags::LATE),
     OpDef::new("unique_dim(Tensor self, int dim, bool sorted=True, bool return_inverse=False, bool return_counts=False) -> (Tensor, Tensor, Tensor)", unique_fact, unique).tagged(Tags::LATE),
     OpDef::new("unique_dim_consecutive(Tensor self, int dim, bool return_inverse=False, bool return_counts=False) -> (Tensor, Tensor, Tensor)", unique_fact, unique).tagged(Tags::LATE),
@@ -54,6 +55,40 @@ fn nonzero(c: &Call<'_, Tensor>) -> Result<Vec<Tensor>, OpError> {
         out.extend(index.iter().map(|&i| i as i64));
     }
     Ok(vec![Tensor::from_i64(DType::I64, &[found.len(), x.rank()], &out)])
+}
+
+fn nms_fact(c: &Call<'_, Fact>) -> Result<Vec<Fact>, OpError> {
+    let (boxes, scores) = (c.tensor("dets")?, c.tensor("scores")?);
+    if boxes.rank() != 2 || scores.rank() != 1 {
+        return Err(OpError::invalid("boxes are [N, 4] and scores [N]"));
+    }
+    Ok(vec![Fact::new(DType::I64, [shape::late()])])
+}
+
+/// Boxes from the best score on, without those that share more of their union than the threshold with a better one.
+fn nms(c: &Call<'_, Tensor>) -> Result<Vec<Tensor>, OpError> {
+    let (boxes, scores, threshold) = (c.tensor("dets")?, c.tensor("scores")?, c.float("iou_threshold")?);
+    let n = scores.numel();
+    if boxes.shape() != [n, 4] {
+        return Err(OpError::invalid("boxes are [N, 4] and scores [N]"));
+    }
+    let mut order: Vec<usize> = (0..n).collect();
+    order.sort_by(|&i, &j| scores.get(j).to_f64().total_cmp(&scores.get(i).to_f64()));
+    let side = |i: usize, j: usize| boxes.get(4 * i + j).to_f64();
+    let area = |i: usize| (side(i, 2) - side(i, 0)) * (side(i, 3) - side(i, 1));
+    let mut kept: Vec<usize> = Vec::new();
+    for i in order {
+        let suppressed = |&k: &usize| {
+            let along = |d: usize| (side(i, d + 2).min(side(k, d + 2)) - side(i, d).max(side(k, d))).max(0.0);
+            let shared = along(0) * along(1);
+            shared / (area(i) + area(k) - shared) > threshold
+        };
+        if !kept.iter().any(suppressed) {
+            kept.push(i);
+        }
+    }
+    let kept: Vec<i64> = kept.into_iter().map(|i| i as i64).collect();
+    Ok(vec![Tensor::from_i64(DType::I64, &[kept.len()], &kept)])
 }
 
 /// A 0-d condition counts as one of one element.

@@ -6,6 +6,7 @@ pub mod attention;
 mod backward;
 mod binary;
 mod calculus;
+mod chunked_loss;
 mod compare;
 pub mod composite;
 pub mod conv;
@@ -68,6 +69,7 @@ pub const FAMILIES: &[&[OpDef]] = &[
     backward::pooling::OPS,
     binary::OPS,
     calculus::OPS,
+    chunked_loss::OPS,
     compare::OPS,
     composite::OPS,
     conv::OPS,

@@ -95,9 +95,6 @@ pub const OPS: &[OpDef] = &[
     )
     .tagged(Tags::RANDOM),
     dropout!("dropout(Tensor input, float p, bool train) -> Tensor"),
-    dropout!("feature_dropout(Tensor input, float p, bool train) -> Tensor"),
-    dropout!("alpha_dropout(Tensor input, float p, bool train) -> Tensor"),
-    dropout!("feature_alpha_dropout(Tensor input, float p, bool train) -> Tensor"),
     OpDef::new(
         "native_dropout(Tensor input, float p, bool? train) -> (Tensor, Tensor)",
         |c| {

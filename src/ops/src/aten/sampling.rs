@@ -59,6 +59,12 @@ pub const OPS: &[OpDef] = &[
         vec![drawn(s, &x.shape(), DType::F64, "integer", 0.0, c.int("to")? as f64).cast(x.dtype())]
     })
     .tagged(Tags::RANDOM),
+    formula!("feature_dropout(Tensor input, float p, bool train) -> Tensor", |s, c| vec![feature_dropout(s, c)?])
+        .tagged(Tags::RANDOM),
+    formula!("alpha_dropout(Tensor input, float p, bool train) -> Tensor", |s, c| vec![alpha_dropout(s, c, false)?])
+        .tagged(Tags::RANDOM),
+    formula!("feature_alpha_dropout(Tensor input, float p, bool train) -> Tensor", |s, c| vec![alpha_dropout(s, c, true)?])
+        .tagged(Tags::RANDOM),
     formula!("rrelu_with_noise_functional(Tensor self, Tensor noise, Scalar lower=0.125, Scalar upper=0.33333333333333331, bool training=False, Generator? generator=None) -> (Tensor, Tensor noise_out)", |s, c| {
         let (x, noise) = (s.arg(c, "self"), s.arg(c, "noise"));
         let (lower, upper) = (c.float("lower")?, c.float("upper")?);
@@ -112,6 +118,40 @@ fn multinomial<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>) -> Result<Vec<Term<'s>>,
     let below = sums.unsqueeze(last).le(u.unsqueeze(last + 1)).cast(DType::I64).sum(&[last + 1], false);
     let classes = weights.shape()[last].clone();
     Ok(vec![below.min(s.size(&classes, DType::I64) - 1.0)])
+}
+
+/// 1 where elements (or whole channels) are kept.
+fn kept<'s>(s: &'s Sheet<'_>, x: Term<'s>, p: f64, channels: bool) -> Term<'s> {
+    let mut shape = x.shape();
+    if channels {
+        shape.iter_mut().skip(2).for_each(|d| *d = Dim::ONE);
+    }
+    drawn(s, &shape, DType::Bool, "bernoulli", 1.0 - p, 0.0)
+}
+
+fn feature_dropout<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>) -> Result<Term<'s>, OpError> {
+    let (x, p) = (s.arg(c, "input"), c.float("p")?);
+    if !c.bool("train")? || p == 0.0 {
+        return Ok(x);
+    }
+    let scale = if p < 1.0 { 1.0 / (1.0 - p) } else { 0.0 };
+    Ok(x * kept(s, x, p, true).pick(x.like(scale), x.like(0.0)))
+}
+
+/// Keeps mean and variance of what a scaled exponential linear unit gives (Klambauer and others, 2017).
+fn alpha_dropout<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>, channels: bool) -> Result<Term<'s>, OpError> {
+    const ALPHA: f64 = 1.758_099_340_847_376_6;
+    let (x, p) = (s.arg(c, "input"), c.float("p")?);
+    if !c.bool("train")? || p == 0.0 {
+        return Ok(x);
+    }
+    if p >= 1.0 {
+        return Ok(x * 0.0);
+    }
+    let a = 1.0 / ((ALPHA * ALPHA * p + 1.0) * (1.0 - p)).sqrt();
+    let keep = kept(s, x, p, channels);
+    let shift = keep.pick(x.like(ALPHA * a * p), x.like(ALPHA * a * (p - 1.0)));
+    Ok(x * keep.pick(x.like(a), x.like(0.0)) + shift)
 }
 
 /// A step with two results.

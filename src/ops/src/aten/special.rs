@@ -108,10 +108,32 @@ fn polygamma<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>) -> Result<Term<'s>, OpErro
     if n == 0 {
         return Ok(x.digamma().cast(out));
     }
+    if n == 1 {
+        return Ok(trigamma(x).cast(out));
+    }
     let factorial = (1..=n).fold(1.0, |f, k| f * k as f64);
     let sign = if n % 2 == 1 { 1.0 } else { -1.0 };
     // In double: the factorial overflows f32 long before the product does.
     let x = x.cast(DType::F64);
     let order = s.step(|b| b.full(&[], &Arg::Int(Dim::int(n + 1)), DType::F64)).expand(&x.shape());
     Ok((routine(s, "zeta", &[order, x]) * (sign * factorial)).cast(out))
+}
+
+/// PyTorch's own trigamma, which is good to nine digits: the reflection formula, six steps of the recurrence, and the
+/// asymptotic series.
+fn trigamma(x: Term<'_>) -> Term<'_> {
+    let left = x.lt(0.5);
+    let pole = (x * std::f64::consts::PI).sin();
+    let square = pole.squared();
+    let mut z = left.pick(-x + 1.0, x);
+    let mut sum = left.pick(square.reciprocal() * -(std::f64::consts::PI * std::f64::consts::PI), x.like(0.0));
+    for _ in 0..6 {
+        sum = sum + z.squared().reciprocal();
+        z = z + 1.0;
+    }
+    let inverse = z.squared().reciprocal();
+    let series = inverse.polynomial(&[1.0 / 6.0, -1.0 / 30.0, 1.0 / 42.0]);
+    let tail = (z.reciprocal() * 0.5 + 1.0 + inverse * series) / z;
+    let result = sum + tail;
+    left.pick(-result, result)
 }
