@@ -187,6 +187,8 @@ pub struct Sort {
 pub struct Routine {
     /// Its name.
     pub name: String,
+    /// Its numbers are complex: pairs of reals.
+    pub pairs: bool,
     /// Number of items: they are independent.
     pub count: Dim,
     /// The sizes it takes.

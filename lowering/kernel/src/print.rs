@@ -78,7 +78,14 @@ pub fn print_kernel(kernel: &Kernel) -> String {
         Body::Sort(s) => printer.sort(s),
         Body::Routine(r) => {
             let sizes: Vec<String> = r.sizes.iter().map(ToString::to_string).collect();
-            let _ = writeln!(printer.out, "  routine {}({}) for {} items", name(&r.name), sizes.join(", "), r.count);
+            let _ = writeln!(
+                printer.out,
+                "  routine {}{}({}) for {} items",
+                if r.pairs { "complex " } else { "" },
+                name(&r.name),
+                sizes.join(", "),
+                r.count
+            );
         }
     }
     printer.out.push_str("}\n");

@@ -275,7 +275,9 @@ impl<'k> Checker<'k> {
                 }
                 match pt2c_ops::prim::routine::routine(&r.name) {
                     None => self.report(format!("there is no routine `{}`", r.name)),
-                    Some(known) if known.slots.len() != self.kernel.params.len() || known.sizes != r.sizes.len() => {
+                    Some((known, _))
+                        if known.slots.len() != self.kernel.params.len() || known.sizes != r.sizes.len() =>
+                    {
                         self.report(format!("`{}` does not take these buffers and sizes", r.name));
                     }
                     Some(_) => {}

@@ -7,7 +7,7 @@ use super::functions;
 use crate::decompose::{Builder, Decomposition, Val};
 use pt2c_ir::dim::Dim;
 use pt2c_ir::{Arg, DType};
-use pt2c_ops::{Call, OpError};
+use pt2c_ops::{Call, OpError, prim};
 
 type Outputs = Result<Vec<Val>, OpError>;
 
@@ -75,6 +75,7 @@ const RULES: &[(&str, Decomposition)] = &[
         let (re, im) = both(b, c)?;
         Ok(vec![b.or(re, im)?])
     }),
+    ("routine", routine),
     ("cast", cast),
     ("constant", constant),
     ("random", |b, c| {
@@ -175,6 +176,38 @@ fn on_part(b: &mut Builder<'_>, c: &Call<'_, Val>, imaginary: bool) -> Result<Va
 
 fn both(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Result<(Val, Val), OpError> {
     Ok((on_part(b, c, false)?, on_part(b, c, true)?))
+}
+
+/// A routine of the runtime: its numbers go in and come out as pairs.
+fn routine(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
+    let (name, batch, sizes) = (c.str("name")?, c.dims("batch")?, c.dims("sizes")?);
+    let (known, _) = prim::routine::routine(name).ok_or_else(|| OpError::invalid("no such routine"))?;
+    let mut operands = Vec::new();
+    for &x in c.tensors("operands")? {
+        if !b.dtype(x).is_complex() {
+            operands.push(x);
+            continue;
+        }
+        let (x, last) = (parts(b, x)?, b.rank(x));
+        let (re, im) = (b.unsqueeze(x.re, last)?, b.unsqueeze(x.im, last)?);
+        operands.push(b.cat(&[re, im], last)?);
+    }
+    let results = b.routine(&format!("{}{name}", prim::routine::PAIRS), &operands, &batch, &sizes)?;
+    let joined = results.into_iter().zip(known.slots).map(|(x, slot)| {
+        if slot.element != prim::routine::Element::Scalar {
+            return Ok(x);
+        }
+        let shape = b.shape(x);
+        let (last, shape) = shape.split_last().ok_or_else(|| OpError::invalid("a pair without its dimension"))?;
+        debug_assert_eq!(last.as_int(), Some(2));
+        let mut part = |i: i64| {
+            let part = b.slice_dim(x, shape.len(), &Dim::int(i), &Dim::ONE, 1)?;
+            b.reshape(part, shape)
+        };
+        let (re, im) = (part(0)?, part(1)?);
+        b.complex(re, im)
+    });
+    joined.collect()
 }
 
 /// Primitives that do the same to both parts.

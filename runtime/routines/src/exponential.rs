@@ -1,6 +1,7 @@
 //! The exponential of a matrix by scaling, a Taylor polynomial and squaring.
 
-use crate::real::{Real, axpy, identity};
+use crate::real::Real;
+use crate::scalar::{axpy, identity};
 
 /// Terms of the polynomial: enough for a norm of 1/2 in double precision.
 const TERMS: usize = 18;

@@ -1,15 +1,16 @@
 //! Factorisations of square systems: LU with partial pivoting, Cholesky, LDLᵀ. As LAPACK's getrf, potrf and sytf2.
 
-use crate::real::{Real, axpy, dot, rows};
+use crate::real::{Real, rows};
+use crate::scalar::{Scalar, axpy, dot, squares};
 
 /// `a` (`m×n`) becomes `L\U` with rows exchanged; `pivots[k]` is the row (from 1) that was exchanged with row `k`;
 /// `info` is 0 or the first column (from 1) whose pivot is 0.
-pub fn lu<T: Real>(a: &mut [T], pivots: &mut [i32], info: &mut [i32], m: usize, n: usize) {
+pub fn lu<S: Scalar>(a: &mut [S], pivots: &mut [i32], info: &mut [i32], m: usize, n: usize) {
     info[0] = 0;
     for k in 0..m.min(n) {
         let mut p = k;
         for i in k + 1..m {
-            if a[i * n + k].abs() > a[p * n + k].abs() {
+            if a[i * n + k].size() > a[p * n + k].size() {
                 p = i;
             }
         }
@@ -19,7 +20,7 @@ pub fn lu<T: Real>(a: &mut [T], pivots: &mut [i32], info: &mut [i32], m: usize, 
             x.swap_with_slice(y);
         }
         let pivot = a[k * n + k];
-        if pivot == T::ZERO {
+        if pivot == S::ZERO {
             if info[0] == 0 {
                 info[0] = k as i32 + 1;
             }
@@ -49,7 +50,7 @@ pub fn permutation(pivots: &[i32], order: &mut [i64]) {
 
 /// `a` (`n×n`, its lower triangle is read) becomes L with zeros above; `info` is 0 or the order (from 1) of the first
 /// leading minor that is not positive.
-pub fn cholesky<T: Real>(a: &mut [T], info: &mut [i32], n: usize) {
+pub fn cholesky<S: Scalar>(a: &mut [S], info: &mut [i32], n: usize) {
     info[0] = 0;
     for i in 0..n {
         for j in 0..i {
@@ -57,49 +58,56 @@ pub fn cholesky<T: Real>(a: &mut [T], info: &mut [i32], n: usize) {
             row[j] = (row[j] - dot(&row[..j], &above[..j])) / above[j];
         }
         let row = &mut a[i * n..(i + 1) * n];
-        let d = row[i] - dot(&row[..i], &row[..i]);
-        if !(d > T::ZERO) {
+        let d = row[i].re() - squares(&row[..i]);
+        if !(d > S::Real::ZERO) {
             info[0] = i as i32 + 1;
             break;
         }
-        row[i] = d.sqrt();
+        row[i] = S::of(d.sqrt());
     }
     for i in 0..n {
-        a[i * n + i + 1..(i + 1) * n].fill(T::ZERO);
+        a[i * n + i + 1..(i + 1) * n].fill(S::ZERO);
     }
 }
 
-/// Bunch and Kaufman's `a = L·D·Lᵀ` of a symmetric matrix by its lower triangle; `pivots` as LAPACK writes them: the
-/// row (from 1) exchanged, both negative for a block of two.
-pub fn ldl<T: Real>(a: &mut [T], pivots: &mut [i32], info: &mut [i32], n: usize) {
-    let alpha = T::from_f64((1.0 + crate::real::sqrt(17.0)) / 8.0);
+/// Bunch and Kaufman's `a = L·D·Lᵀ` of a symmetric matrix, or `L·D·Lᴴ` of a Hermitian one, by its lower triangle;
+/// `pivots` as LAPACK writes them: the row (from 1) exchanged, both negative for a block of two.
+pub fn ldl<S: Scalar>(a: &mut [S], pivots: &mut [i32], info: &mut [i32], n: usize, hermitian: bool) {
+    let alpha = S::Real::from_f64((1.0 + crate::real::sqrt(17.0)) / 8.0);
+    let zero = S::Real::ZERO;
     info[0] = 0;
+    if hermitian {
+        for i in 0..n {
+            a[i * n + i] = S::of(a[i * n + i].re());
+        }
+    }
     let mut k = 0;
     while k < n {
         let mut step = 1;
-        let diagonal = a[k * n + k].abs();
-        let (mut big, mut column) = (k, T::ZERO);
+        let diagonal = a[k * n + k].size();
+        let (mut big, mut column) = (k, zero);
         for i in k + 1..n {
-            if a[i * n + k].abs() > column {
-                (big, column) = (i, a[i * n + k].abs());
+            if a[i * n + k].size() > column {
+                (big, column) = (i, a[i * n + k].size());
             }
         }
         let mut p = k;
-        if diagonal == T::ZERO && column == T::ZERO {
+        if diagonal == zero && column == zero {
             if info[0] == 0 {
                 info[0] = k as i32 + 1;
             }
         } else {
             if diagonal < alpha * column {
-                let mut row = T::ZERO;
+                let mut row = zero;
+                let mut see = |x: S| row = if x.size() > row { x.size() } else { row };
                 for j in k..big {
-                    row = if a[big * n + j].abs() > row { a[big * n + j].abs() } else { row };
+                    see(a[big * n + j]);
                 }
                 for i in big + 1..n {
-                    row = if a[i * n + big].abs() > row { a[i * n + big].abs() } else { row };
+                    see(a[i * n + big]);
                 }
                 if diagonal < alpha * column * (column / row) {
-                    if a[big * n + big].abs() >= alpha * row {
+                    if a[big * n + big].size() >= alpha * row {
                         p = big;
                     } else {
                         (p, step) = (big, 2);
@@ -108,9 +116,9 @@ pub fn ldl<T: Real>(a: &mut [T], pivots: &mut [i32], info: &mut [i32], n: usize)
             }
             let q = k + step - 1;
             if p != q {
-                exchange(a, n, k, q, p, step);
+                exchange(a, n, k, q, p, step, hermitian);
             }
-            eliminate(a, n, k, step);
+            eliminate(a, n, k, step, hermitian);
         }
         if step == 1 {
             pivots[k] = p as i32 + 1;
@@ -122,14 +130,22 @@ pub fn ldl<T: Real>(a: &mut [T], pivots: &mut [i32], info: &mut [i32], n: usize)
     }
 }
 
+/// What the other triangle holds of an element.
+fn mirrored<S: Scalar>(x: S, hermitian: bool) -> S {
+    if hermitian { x.conj() } else { x }
+}
+
 /// Exchanges rows and columns `q` and `p` of the trailing matrix, lower triangle.
-fn exchange<T: Real>(a: &mut [T], n: usize, k: usize, q: usize, p: usize, step: usize) {
+fn exchange<S: Scalar>(a: &mut [S], n: usize, k: usize, q: usize, p: usize, step: usize, hermitian: bool) {
     for i in p + 1..n {
         a.swap(i * n + q, i * n + p);
     }
     for j in q + 1..p {
-        a.swap(j * n + q, p * n + j);
+        let (x, y) = (a[j * n + q], a[p * n + j]);
+        a[j * n + q] = mirrored(y, hermitian);
+        a[p * n + j] = mirrored(x, hermitian);
     }
+    a[p * n + q] = mirrored(a[p * n + q], hermitian);
     a.swap(q * n + q, p * n + p);
     if step == 2 {
         a.swap((k + 1) * n + k, p * n + k);
@@ -137,11 +153,12 @@ fn exchange<T: Real>(a: &mut [T], n: usize, k: usize, q: usize, p: usize, step: 
 }
 
 /// Subtracts what the pivot block explains from the trailing matrix and leaves the multipliers below the block.
-fn eliminate<T: Real>(a: &mut [T], n: usize, k: usize, step: usize) {
+fn eliminate<S: Scalar>(a: &mut [S], n: usize, k: usize, step: usize, hermitian: bool) {
+    let other = |x: S| mirrored(x, hermitian);
     if step == 1 {
-        let d = T::ONE / a[k * n + k];
+        let d = S::ONE / a[k * n + k];
         for j in k + 1..n {
-            let f = a[j * n + k] * d;
+            let f = other(a[j * n + k] * d);
             for i in j..n {
                 let x = a[i * n + k];
                 a[i * n + j] -= x * f;
@@ -153,28 +170,29 @@ fn eliminate<T: Real>(a: &mut [T], n: usize, k: usize, step: usize) {
         return;
     }
     let off = a[(k + 1) * n + k];
-    let (d11, d22) = (a[(k + 1) * n + k + 1] / off, a[k * n + k] / off);
-    let t = T::ONE / (d11 * d22 - T::ONE) / off;
+    let (d11, d22) = (a[(k + 1) * n + k + 1] / off, a[k * n + k] / other(off));
+    let t = S::ONE / (d11 * d22 - S::ONE);
     for j in k + 2..n {
-        let w = t * (d11 * a[j * n + k] - a[j * n + k + 1]);
-        let v = t * (d22 * a[j * n + k + 1] - a[j * n + k]);
+        let w = t * (d11 * a[j * n + k] - a[j * n + k + 1]) / other(off);
+        let v = t * (d22 * a[j * n + k + 1] - a[j * n + k]) / off;
         for i in j..n {
             let (x, y) = (a[i * n + k], a[i * n + k + 1]);
-            a[i * n + j] = a[i * n + j] - x * w - y * v;
+            a[i * n + j] = a[i * n + j] - x * other(w) - y * other(v);
         }
         a[j * n + k] = w;
         a[j * n + k + 1] = v;
     }
 }
 
-/// Solves `L·D·Lᵀ·x = b` in place for `b` (`n×r`) from what [`ldl`] leaves.
-pub fn ldl_solve<T: Real>(a: &[T], pivots: &[i32], b: &mut [T], n: usize, r: usize) {
-    let swap = |b: &mut [T], i: usize, j: usize| {
+/// Solves `L·D·Lᵀ·x = b` (`L·D·Lᴴ·x = b`) in place for `b` (`n×r`) from what [`ldl`] leaves.
+pub fn ldl_solve<S: Scalar>(a: &[S], pivots: &[i32], b: &mut [S], n: usize, r: usize, hermitian: bool) {
+    let swap = |b: &mut [S], i: usize, j: usize| {
         if i != j {
             let (x, y) = rows(b, r, i, j);
             x.swap_with_slice(y);
         }
     };
+    let other = |x: S| mirrored(x, hermitian);
     let mut k = 0;
     while k < n {
         let p = pivots[k].unsigned_abs() as usize - 1;
@@ -196,10 +214,10 @@ pub fn ldl_solve<T: Real>(a: &[T], pivots: &[i32], b: &mut [T], n: usize, r: usi
                 }
             }
             let off = a[(k + 1) * n + k];
-            let (d1, d2) = (a[k * n + k] / off, a[(k + 1) * n + k + 1] / off);
-            let det = d1 * d2 - T::ONE;
+            let (d1, d2) = (a[k * n + k] / other(off), a[(k + 1) * n + k + 1] / off);
+            let det = d1 * d2 - S::ONE;
             for c in 0..r {
-                let (x, y) = (b[k * r + c] / off, b[(k + 1) * r + c] / off);
+                let (x, y) = (b[k * r + c] / other(off), b[(k + 1) * r + c] / off);
                 b[k * r + c] = (d2 * x - y) / det;
                 b[(k + 1) * r + c] = (d1 * y - x) / det;
             }
@@ -213,7 +231,7 @@ pub fn ldl_solve<T: Real>(a: &[T], pivots: &[i32], b: &mut [T], n: usize, r: usi
         for s in start..k {
             for i in k..n {
                 let (x, below) = rows(b, r, s, i);
-                axpy(x, -a[i * n + s], below);
+                axpy(x, -other(a[i * n + s]), below);
             }
         }
         swap(b, k - 1, (pivots[k - 1].unsigned_abs() as usize - 1).min(n - 1));

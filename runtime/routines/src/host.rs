@@ -1,16 +1,30 @@
 //! Routines by name over byte buffers, every length checked: how the compiler's interpreters call them.
 
-use crate::table::ROUTINES;
+use crate::table::{Element, ROUTINES};
 use std::string::{String, ToString};
 use std::vec::Vec;
 use std::{format, vec};
 
-/// Runs a routine over all items of a batch. `double` says whether its numbers are f64 or f32; the buffers hold
-/// little-endian elements and are changed in place.
+/// What a routine computes with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Numbers {
+    /// f64 rather than f32.
+    pub double: bool,
+    /// Complex numbers of that precision.
+    pub complex: bool,
+}
+
+/// Runs a routine over all items of a batch. The buffers hold little-endian elements and are changed in place.
 ///
 /// # Errors
-/// If there is no such routine, or a buffer is too small for it.
-pub fn call(name: &str, double: bool, buffers: &mut [Vec<u8>], sizes: &[usize], count: usize) -> Result<(), String> {
+/// If there is no such routine for such numbers, or a buffer is too small for it.
+pub fn call(
+    name: &str,
+    numbers: Numbers,
+    buffers: &mut [Vec<u8>],
+    sizes: &[usize],
+    count: usize,
+) -> Result<(), String> {
     let routine = ROUTINES.iter().find(|r| r.name == name).ok_or_else(|| format!("there is no routine `{name}`"))?;
     let parts = (routine.parts)(sizes);
     if parts.len() != buffers.len() || sizes.len() != routine.sizes {
@@ -18,13 +32,12 @@ pub fn call(name: &str, double: bool, buffers: &mut [Vec<u8>], sizes: &[usize], 
     }
     // Words are aligned for every element.
     let mut memory: Vec<Vec<u64>> = Vec::new();
-    for ((buffer, (bytes, len)), &shared) in buffers.iter().zip(parts).zip(routine.shared) {
-        let bytes = if bytes > 0 {
-            bytes
-        } else if double {
-            8
-        } else {
-            4
+    let size = if numbers.double { 8 } else { 4 };
+    for ((buffer, (element, len)), &shared) in buffers.iter().zip(parts).zip(routine.shared) {
+        let bytes = match element {
+            Element::Real => size,
+            Element::Scalar => size * (1 + usize::from(numbers.complex)),
+            Element::Bytes(n) => n,
         };
         let items = if shared { 1 } else { count };
         let needed = bytes.checked_mul(len).and_then(|n| n.checked_mul(items));
@@ -42,7 +55,9 @@ pub fn call(name: &str, double: bool, buffers: &mut [Vec<u8>], sizes: &[usize], 
     let mut words: Vec<u64> = memory.iter_mut().map(|m| m.as_mut_ptr() as u64).collect();
     words.extend(sizes.iter().map(|&n| n as u64));
     let items = i64::try_from(count).map_err(|_| "too many items".to_string())?;
-    let task = if double { routine.double } else { routine.single };
+    let tasks = if numbers.complex { routine.complex } else { Some(routine.real) };
+    let tasks = tasks.ok_or_else(|| format!("`{name}` does not compute with complex numbers"))?;
+    let task = tasks[usize::from(numbers.double)];
     // SAFETY: the words are the addresses of live buffers that are as long as the table says, then the sizes.
     unsafe { task(words.as_ptr(), 0, items) };
     for (buffer, words) in buffers.iter_mut().zip(memory) {

@@ -1,7 +1,7 @@
 //! The real numbers that routines compute with. Functions that `core` lacks come from libm, which every library may
 //! need anyway.
 
-use core::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
+use crate::scalar::Scalar;
 
 mod libm {
     unsafe extern "C" {
@@ -46,25 +46,11 @@ pub fn pow(x: f64, y: f64) -> f64 {
 }
 
 /// f32 or f64.
-pub trait Real:
-    Copy
-    + PartialOrd
-    + Add<Output = Self>
-    + Sub<Output = Self>
-    + Mul<Output = Self>
-    + Div<Output = Self>
-    + Neg<Output = Self>
-    + AddAssign
-    + SubAssign
-    + MulAssign
-    + DivAssign
-{
-    /// 0.
-    const ZERO: Self;
-    /// 1.
-    const ONE: Self;
+pub trait Real: Scalar<Real = Self> + PartialOrd {
     /// Distance from 1 to the next number.
     const EPSILON: Self;
+    /// The smallest number with all its digits.
+    const SMALLEST: Self;
     /// From a double, rounded.
     fn from_f64(x: f64) -> Self;
     /// To a double, exactly.
@@ -90,9 +76,8 @@ pub trait Real:
 }
 
 impl Real for f32 {
-    const ZERO: f32 = 0.0;
-    const ONE: f32 = 1.0;
     const EPSILON: f32 = f32::EPSILON;
+    const SMALLEST: f32 = f32::MIN_POSITIVE;
 
     fn from_f64(x: f64) -> f32 {
         x as f32
@@ -109,9 +94,8 @@ impl Real for f32 {
 }
 
 impl Real for f64 {
-    const ZERO: f64 = 0.0;
-    const ONE: f64 = 1.0;
     const EPSILON: f64 = f64::EPSILON;
+    const SMALLEST: f64 = f64::MIN_POSITIVE;
 
     fn from_f64(x: f64) -> f64 {
         x
@@ -126,18 +110,6 @@ impl Real for f64 {
     }
 }
 
-/// `Σ a[i]·b[i]`.
-pub fn dot<T: Real>(a: &[T], b: &[T]) -> T {
-    a.iter().zip(b).fold(T::ZERO, |sum, (&x, &y)| sum + x * y)
-}
-
-/// `a[i] += f·b[i]`.
-pub fn axpy<T: Real>(a: &mut [T], f: T, b: &[T]) {
-    for (x, &y) in a.iter_mut().zip(b) {
-        *x += f * y;
-    }
-}
-
 /// Two different rows of a row-major matrix with `n` columns, the first to be written.
 pub fn rows<T>(a: &mut [T], n: usize, i: usize, j: usize) -> (&mut [T], &mut [T]) {
     if i < j {
@@ -146,14 +118,5 @@ pub fn rows<T>(a: &mut [T], n: usize, i: usize, j: usize) -> (&mut [T], &mut [T]
     } else {
         let (low, high) = a.split_at_mut(i * n);
         (&mut high[..n], &mut low[j * n..(j + 1) * n])
-    }
-}
-
-/// The identity.
-pub fn identity<T: Real>(a: &mut [T], rows: usize, columns: usize) {
-    for i in 0..rows {
-        for j in 0..columns {
-            a[i * columns + j] = if i == j { T::ONE } else { T::ZERO };
-        }
     }
 }

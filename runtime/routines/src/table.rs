@@ -1,8 +1,9 @@
 //! The table of routines: name, buffers with the length of an item's part, sizes, what is done to an item.
 
 use crate::real::Real;
+use crate::scalar::{Complex, Scalar};
 use crate::vision::{Deform, Pooling};
-use crate::{ctc, eigen, exponential, factor, householder, singular, special, triangular, vision};
+use crate::{ctc, eigen, exponential, factor, householder, schur, singular, special, triangular, vision};
 
 /// The words of a call: addresses of buffers, then sizes.
 #[derive(Clone, Copy)]
@@ -32,33 +33,78 @@ impl Words {
 /// A routine as the task of a thread pool.
 pub(crate) type Task = unsafe extern "C" fn(*const u64, i64, i64);
 
-/// A routine for the compiler: its name, itself for both precisions, and the lengths of its buffers.
+/// What a buffer holds.
+#[cfg(feature = "host")]
+#[derive(Clone, Copy)]
+pub(crate) enum Element {
+    /// Real numbers of the routine's precision.
+    Real,
+    /// Real or complex numbers of that precision.
+    Scalar,
+    /// So many bytes each.
+    Bytes(usize),
+}
+
+/// A routine for the compiler: its name, itself for every kind of number, and the lengths of its buffers.
 #[cfg(feature = "host")]
 pub(crate) struct Routine {
     pub name: &'static str,
-    pub single: Task,
-    pub double: Task,
+    /// In f32 and f64.
+    pub real: [Task; 2],
+    /// In complex numbers of both, if it is one of matrices.
+    pub complex: Option<[Task; 2]>,
     /// Number of sizes.
     pub sizes: usize,
-    /// For each buffer: bytes of an element (0: as the routine's precision) and elements of an item.
-    pub parts: fn(&[usize]) -> std::vec::Vec<(usize, usize)>,
+    /// For each buffer: what an element is, and elements of an item.
+    pub parts: fn(&[usize]) -> std::vec::Vec<(Element, usize)>,
     /// Number of items besides the batch, 1 where the batch is all there is.
     pub shared: &'static [bool],
 }
 
+/// `T` is a real number, `S` a real or complex one.
 macro_rules! element {
-    (T, $t:ident) => {
-        $t
+    (T, $s:ident) => {
+        <$s as Scalar>::Real
     };
-    ($e:ident, $t:ident) => {
+    (S, $s:ident) => {
+        $s
+    };
+    ($e:ident, $s:ident) => {
         $e
     };
 }
 
 #[cfg(feature = "host")]
-macro_rules! element_size {
-    (T) => { 0 };
-    ($e:ident) => { core::mem::size_of::<$e>() };
+macro_rules! element_of {
+    (T) => { Element::Real };
+    (S) => { Element::Scalar };
+    ($e:ident) => { Element::Bytes(core::mem::size_of::<$e>()) };
+}
+
+/// An exported function for one kind of number.
+macro_rules! export {
+    ($function:ident, $name:ident, $suffix:literal, $s:ty) => {
+        /// # Safety
+        /// The words are what the table says.
+        #[unsafe(export_name = concat!("pt2c_rt_routine_", stringify!($name), $suffix))]
+        pub unsafe extern "C" fn $function(words: *const u64, begin: i64, end: i64) {
+            // SAFETY: by the caller's promise.
+            unsafe { items::<$s>(Words(words), begin, end) }
+        }
+    };
+}
+
+macro_rules! exports_of {
+    (real, $name:ident) => {
+        #[cfg(feature = "host")]
+        pub const COMPLEX: Option<[Task; 2]> = None;
+    };
+    (matrix, $name:ident) => {
+        export!(single_complex, $name, "_c64", Complex<f32>);
+        export!(double_complex, $name, "_c128", Complex<f64>);
+        #[cfg(feature = "host")]
+        pub const COMPLEX: Option<[Task; 2]> = Some([single_complex, double_complex]);
+    };
 }
 
 /// Whether a buffer is one for all items.
@@ -82,14 +128,14 @@ macro_rules! is_shared {
 }
 
 macro_rules! routines {
-    ($($name:ident ($($buffer:ident: $how:ident $element:ident[$len:expr]),*; $($size:ident),*) => $body:expr;)*) => {
+    ($($kind:ident $name:ident ($($buffer:ident: $how:ident $element:ident[$len:expr]),*; $($size:ident),*) => $body:expr;)*) => {
         $(
             mod $name {
                 #[allow(unused_imports)]
                 use super::*;
 
                 #[allow(unused_variables, unused_mut, unused_assignments)]
-                unsafe fn items<T: Real>(words: Words, begin: i64, end: i64) {
+                unsafe fn items<S: Scalar>(words: Words, begin: i64, end: i64) {
                     const BUFFERS: usize = [$(stringify!($buffer)),*].len();
                     let mut at = BUFFERS;
                     $(
@@ -101,7 +147,7 @@ macro_rules! routines {
                         let mut at = 0;
                         $(
                             // SAFETY: the compiler passes buffers of the lengths that the table says; items are apart.
-                            let $buffer: &mut [element!($element, T)] =
+                            let $buffer: &mut [element!($element, S)] =
                                 unsafe { words.part(at, item_of!($how, item), $len) };
                             at += 1;
                         )*
@@ -109,21 +155,9 @@ macro_rules! routines {
                     }
                 }
 
-                /// # Safety
-                /// The words are what the table says.
-                #[unsafe(export_name = concat!("pt2c_rt_routine_", stringify!($name), "_f32"))]
-                pub unsafe extern "C" fn single(words: *const u64, begin: i64, end: i64) {
-                    // SAFETY: by the caller's promise.
-                    unsafe { items::<f32>(Words(words), begin, end) }
-                }
-
-                /// # Safety
-                /// The words are what the table says.
-                #[unsafe(export_name = concat!("pt2c_rt_routine_", stringify!($name), "_f64"))]
-                pub unsafe extern "C" fn double(words: *const u64, begin: i64, end: i64) {
-                    // SAFETY: by the caller's promise.
-                    unsafe { items::<f64>(Words(words), begin, end) }
-                }
+                export!(single, $name, "_f32", f32);
+                export!(double, $name, "_f64", f64);
+                exports_of!($kind, $name);
             }
         )*
 
@@ -133,14 +167,14 @@ macro_rules! routines {
             $(
                 Routine {
                     name: stringify!($name),
-                    single: $name::single,
-                    double: $name::double,
+                    real: [$name::single, $name::double],
+                    complex: $name::COMPLEX,
                     sizes: { const NAMES: &[&str] = &[$(stringify!($size)),*]; NAMES.len() },
                     parts: |sizes| {
                         let mut at = sizes.iter().copied();
                         $(#[allow(unused_variables)] let $size = at.next().unwrap_or(0);)*
                         let _ = at.next();
-                        std::vec![$((element_size!($element), $len)),*]
+                        std::vec![$((element_of!($element), $len)),*]
                     },
                     shared: &[$(is_shared!($how)),*],
                 },
@@ -151,6 +185,11 @@ macro_rules! routines {
 
 fn least(a: usize, b: usize) -> usize {
     a.min(b)
+}
+
+/// Writes a result.
+fn set<T: Real>(x: &mut [T], value: f64) {
+    x[0] = T::from_f64(value);
 }
 
 /// A function of one number, element by element.
@@ -164,49 +203,53 @@ fn two<T: Real>(x: &mut [T], y: &[T], f: fn(f64, f64) -> f64) {
 }
 
 routines! {
-    lu(a: each T[m * n], pivots: each i32[least(m, n)], info: each i32[1]; m, n) => factor::lu(a, pivots, info, m, n);
-    permutation(pivots: each i32[k], order: each i64[m]; k, m) => factor::permutation(pivots, order);
-    cholesky(a: each T[n * n], info: each i32[1]; n) => factor::cholesky(a, info, n);
-    ldl(a: each T[n * n], pivots: each i32[n], info: each i32[1]; n) => factor::ldl(a, pivots, info, n);
-    ldl_solve(a: each T[n * n], pivots: each i32[n], b: each T[n * r]; n, r) => factor::ldl_solve(a, pivots, b, n, r);
-    qr(a: each T[m * n], tau: each T[least(m, n)], work: each T[n]; m, n) => householder::qr(a, tau, work, m, n);
-    householder_product(a: each T[m * n], tau: each T[k], q: each T[m * p], work: each T[p]; m, n, k, p) =>
+    matrix lu(a: each S[m * n], pivots: each i32[least(m, n)], info: each i32[1]; m, n) => factor::lu(a, pivots, info, m, n);
+    real permutation(pivots: each i32[k], order: each i64[m]; k, m) => factor::permutation(pivots, order);
+    matrix cholesky(a: each S[n * n], info: each i32[1]; n) => factor::cholesky(a, info, n);
+    matrix ldl(a: each S[n * n], pivots: each i32[n], info: each i32[1]; n, hermitian) =>
+        factor::ldl(a, pivots, info, n, hermitian != 0);
+    matrix ldl_solve(a: each S[n * n], pivots: each i32[n], b: each S[n * r]; n, r, hermitian) =>
+        factor::ldl_solve(a, pivots, b, n, r, hermitian != 0);
+    matrix qr(a: each S[m * n], tau: each S[least(m, n)], work: each S[n]; m, n) => householder::qr(a, tau, work, m, n);
+    matrix householder_product(a: each S[m * n], tau: each S[k], q: each S[m * p], work: each S[p]; m, n, k, p) =>
         householder::product(a, tau, q, work, m, n, k, p);
-    solve_triangular(a: each T[n * n], b: each T[n * r]; n, r, upper, unit) =>
+    matrix solve_triangular(a: each S[n * n], b: each S[n * r]; n, r, upper, unit) =>
         triangular::solve(a, b, n, r, upper != 0, unit != 0);
-    eigh(a: each T[n * n], values: each T[n], vectors: each T[n * n]; n) => eigen::symmetric(a, values, vectors, n);
-    svd(a: each T[n * m], s: each T[n], u: each T[p * m], v: each T[n * n]; m, n, p) =>
+    matrix eigh(a: each S[n * n], values: each T[n], vectors: each S[n * n]; n) => eigen::symmetric(a, values, vectors, n);
+    matrix eig(a: each S[n * n], values: each S[n], vectors: each S[n * n], basis: each S[n * n], info: each i32[1]; n) =>
+        schur::eigen(a, values, vectors, basis, info, n);
+    matrix svd(a: each S[n * m], s: each T[n], u: each S[p * m], v: each S[n * n]; m, n, p) =>
         singular::svd(a, s, u, v, m, n, p);
-    matrix_exp(a: each T[n * n], x: each T[n * n], work: each T[n * n]; n) =>
+    real matrix_exp(a: each T[n * n], x: each T[n * n], work: each T[n * n]; n) =>
         exponential::exponential(a, x, work, n);
-    ctc_loss(log_probs: each T[t * c], labels: each i64[s], lengths: each i64[2], loss: each T[1], alpha: each f64[2 * (2 * s + 1)]; t, c, s, blank) =>
-        loss[0] = T::from_f64(ctc::loss(log_probs, labels, [lengths[0], lengths[1]], alpha, c, blank));
-    nms(boxes: each T[4 * n], threshold: each f64[1], keep: each u8[n]; n) => vision::nms(boxes, threshold[0], keep, n);
-    roi_align(x: all T[batch * channels * height * width], rois: each T[5], scale: all f64[1], out: each T[channels * rows * columns];
+    real ctc_loss(log_probs: each T[t * c], labels: each i64[s], lengths: each i64[2], loss: each T[1], alpha: each f64[2 * (2 * s + 1)]; t, c, s, blank) =>
+        set(loss, ctc::loss(log_probs, labels, [lengths[0], lengths[1]], alpha, c, blank));
+    real nms(boxes: each T[4 * n], threshold: each f64[1], keep: each u8[n]; n) => vision::nms(boxes, threshold[0], keep, n);
+    real roi_align(x: all T[batch * channels * height * width], rois: each T[5], scale: all f64[1], out: each T[channels * rows * columns];
         batch, channels, height, width, rows, columns, sampling, aligned) => {
         let p = Pooling {
             batch, channels, height, width, rows, columns, scale: scale[0], sampling: sampling as i64, aligned: aligned != 0,
         };
         vision::roi_align(&p, x, rois, out)
     };
-    roi_pool(x: all T[batch * channels * height * width], rois: each T[5], scale: all f64[1], out: each T[channels * rows * columns], places: each i32[channels * rows * columns];
+    real roi_pool(x: all T[batch * channels * height * width], rois: each T[5], scale: all f64[1], out: each T[channels * rows * columns], places: each i32[channels * rows * columns];
         batch, channels, height, width, rows, columns) => {
         let p = Pooling { batch, channels, height, width, rows, columns, scale: scale[0], sampling: 0, aligned: false };
         vision::roi_pool(&p, x, rois, out, places)
     };
-    ps_roi_align(x: all T[batch * channels * height * width], rois: each T[5], scale: all f64[1], out: each T[channels], places: each i32[channels];
+    real ps_roi_align(x: all T[batch * channels * height * width], rois: each T[5], scale: all f64[1], out: each T[channels], places: each i32[channels];
         batch, channels, height, width, rows, columns, sampling) => {
         let p = Pooling {
             batch, channels, height, width, rows, columns, scale: scale[0], sampling: sampling as i64, aligned: true,
         };
         vision::ps_roi_align(&p, x, rois, out, places)
     };
-    ps_roi_pool(x: all T[batch * channels * height * width], rois: each T[5], scale: all f64[1], out: each T[channels], places: each i32[channels];
+    real ps_roi_pool(x: all T[batch * channels * height * width], rois: each T[5], scale: all f64[1], out: each T[channels], places: each i32[channels];
         batch, channels, height, width, rows, columns) => {
         let p = Pooling { batch, channels, height, width, rows, columns, scale: scale[0], sampling: 0, aligned: false };
         vision::ps_roi_pool(&p, x, rois, out, places)
     };
-    deform_columns(x: each T[channels * height * width], offset: each T[2 * groups * kh * kw * rows * columns], mask: each T[masks * groups * kh * kw * rows * columns], out: each T[channels * kh * kw * rows * columns];
+    real deform_columns(x: each T[channels * height * width], offset: each T[2 * groups * kh * kw * rows * columns], mask: each T[masks * groups * kh * kw * rows * columns], out: each T[channels * kh * kw * rows * columns];
         channels, height, width, rows, columns, kh, kw, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, masks) => {
         let p = Deform {
             channels, height, width, rows, columns, window: [kh, kw], groups, masked: masks != 0,
@@ -216,31 +259,31 @@ routines! {
         };
         vision::deform_columns(&p, x, offset, mask, out)
     };
-    airy_ai(x: each T[1];) => one(x, special::airy_ai);
-    bessel_j0(x: each T[1];) => one(x, special::bessel_j0);
-    bessel_j1(x: each T[1];) => one(x, special::bessel_j1);
-    bessel_y0(x: each T[1];) => one(x, special::bessel_y0);
-    bessel_y1(x: each T[1];) => one(x, special::bessel_y1);
-    modified_bessel_i0(x: each T[1];) => one(x, special::modified_bessel_i0);
-    modified_bessel_i1(x: each T[1];) => one(x, special::modified_bessel_i1);
-    modified_bessel_k0(x: each T[1];) => one(x, special::modified_bessel_k0);
-    modified_bessel_k1(x: each T[1];) => one(x, special::modified_bessel_k1);
-    scaled_modified_bessel_k0(x: each T[1];) => one(x, special::scaled_modified_bessel_k0);
-    scaled_modified_bessel_k1(x: each T[1];) => one(x, special::scaled_modified_bessel_k1);
-    spherical_bessel_j0(x: each T[1];) => one(x, special::spherical_bessel_j0);
-    igamma(x: each T[1], y: each T[1];) => two(x, y, special::igamma);
-    igammac(x: each T[1], y: each T[1];) => two(x, y, special::igammac);
-    zeta(x: each T[1], y: each T[1];) => two(x, y, special::zeta);
-    chebyshev_polynomial_t(x: each T[1], y: each T[1];) => two(x, y, special::chebyshev_polynomial_t);
-    chebyshev_polynomial_u(x: each T[1], y: each T[1];) => two(x, y, special::chebyshev_polynomial_u);
-    chebyshev_polynomial_v(x: each T[1], y: each T[1];) => two(x, y, special::chebyshev_polynomial_v);
-    chebyshev_polynomial_w(x: each T[1], y: each T[1];) => two(x, y, special::chebyshev_polynomial_w);
-    shifted_chebyshev_polynomial_t(x: each T[1], y: each T[1];) => two(x, y, special::shifted_chebyshev_polynomial_t);
-    shifted_chebyshev_polynomial_u(x: each T[1], y: each T[1];) => two(x, y, special::shifted_chebyshev_polynomial_u);
-    shifted_chebyshev_polynomial_v(x: each T[1], y: each T[1];) => two(x, y, special::shifted_chebyshev_polynomial_v);
-    shifted_chebyshev_polynomial_w(x: each T[1], y: each T[1];) => two(x, y, special::shifted_chebyshev_polynomial_w);
-    hermite_polynomial_h(x: each T[1], y: each T[1];) => two(x, y, special::hermite_polynomial_h);
-    hermite_polynomial_he(x: each T[1], y: each T[1];) => two(x, y, special::hermite_polynomial_he);
-    laguerre_polynomial_l(x: each T[1], y: each T[1];) => two(x, y, special::laguerre_polynomial_l);
-    legendre_polynomial_p(x: each T[1], y: each T[1];) => two(x, y, special::legendre_polynomial_p);
+    real airy_ai(x: each T[1];) => one(x, special::airy_ai);
+    real bessel_j0(x: each T[1];) => one(x, special::bessel_j0);
+    real bessel_j1(x: each T[1];) => one(x, special::bessel_j1);
+    real bessel_y0(x: each T[1];) => one(x, special::bessel_y0);
+    real bessel_y1(x: each T[1];) => one(x, special::bessel_y1);
+    real modified_bessel_i0(x: each T[1];) => one(x, special::modified_bessel_i0);
+    real modified_bessel_i1(x: each T[1];) => one(x, special::modified_bessel_i1);
+    real modified_bessel_k0(x: each T[1];) => one(x, special::modified_bessel_k0);
+    real modified_bessel_k1(x: each T[1];) => one(x, special::modified_bessel_k1);
+    real scaled_modified_bessel_k0(x: each T[1];) => one(x, special::scaled_modified_bessel_k0);
+    real scaled_modified_bessel_k1(x: each T[1];) => one(x, special::scaled_modified_bessel_k1);
+    real spherical_bessel_j0(x: each T[1];) => one(x, special::spherical_bessel_j0);
+    real igamma(x: each T[1], y: each T[1];) => two(x, y, special::igamma);
+    real igammac(x: each T[1], y: each T[1];) => two(x, y, special::igammac);
+    real zeta(x: each T[1], y: each T[1];) => two(x, y, special::zeta);
+    real chebyshev_polynomial_t(x: each T[1], y: each T[1];) => two(x, y, special::chebyshev_polynomial_t);
+    real chebyshev_polynomial_u(x: each T[1], y: each T[1];) => two(x, y, special::chebyshev_polynomial_u);
+    real chebyshev_polynomial_v(x: each T[1], y: each T[1];) => two(x, y, special::chebyshev_polynomial_v);
+    real chebyshev_polynomial_w(x: each T[1], y: each T[1];) => two(x, y, special::chebyshev_polynomial_w);
+    real shifted_chebyshev_polynomial_t(x: each T[1], y: each T[1];) => two(x, y, special::shifted_chebyshev_polynomial_t);
+    real shifted_chebyshev_polynomial_u(x: each T[1], y: each T[1];) => two(x, y, special::shifted_chebyshev_polynomial_u);
+    real shifted_chebyshev_polynomial_v(x: each T[1], y: each T[1];) => two(x, y, special::shifted_chebyshev_polynomial_v);
+    real shifted_chebyshev_polynomial_w(x: each T[1], y: each T[1];) => two(x, y, special::shifted_chebyshev_polynomial_w);
+    real hermite_polynomial_h(x: each T[1], y: each T[1];) => two(x, y, special::hermite_polynomial_h);
+    real hermite_polynomial_he(x: each T[1], y: each T[1];) => two(x, y, special::hermite_polynomial_he);
+    real laguerre_polynomial_l(x: each T[1], y: each T[1];) => two(x, y, special::laguerre_polynomial_l);
+    real legendre_polynomial_p(x: each T[1], y: each T[1];) => two(x, y, special::legendre_polynomial_p);
 }

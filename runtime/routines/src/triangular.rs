@@ -1,9 +1,10 @@
 //! Triangular systems.
 
-use crate::real::{Real, axpy, rows};
+use crate::real::rows;
+use crate::scalar::{Scalar, axpy};
 
 /// Solves `A·X = B` in place for `b` (`n×r`); `a` is triangular, with ones on its diagonal if `unit`.
-pub fn solve<T: Real>(a: &[T], b: &mut [T], n: usize, r: usize, upper: bool, unit: bool) {
+pub fn solve<S: Scalar>(a: &[S], b: &mut [S], n: usize, r: usize, upper: bool, unit: bool) {
     for step in 0..n {
         let i = if upper { n - 1 - step } else { step };
         for before in 0..step {

@@ -133,7 +133,7 @@ impl Machine<'_> {
         let count = usize::try_from(value(&r.count)?).map_err(|_| "a negative count".to_string())?;
         let mut copies: Vec<Vec<u8>> = buffers.iter().map(|b| self.memory.bytes(*b).to_vec()).collect();
         let double = kernel.params.first().is_some_and(|p| p.dtype == pt2c_ir::DType::F64);
-        pt2c_ops::prim::routine::run(&r.name, double, &mut copies, &sizes, count)?;
+        pt2c_ops::prim::routine::run(&r.name, double, r.pairs, &mut copies, &sizes, count)?;
         for (buffer, copy) in buffers.iter().zip(&copies) {
             self.memory.set_bytes(*buffer, copy);
         }

@@ -20,7 +20,8 @@ pub fn routine(
     };
     let dims = |a: &Arg| if let Arg::Ints(d) = a { Ok(d.clone()) } else { Err(LowerError::Malformed("routine")) };
     let (batch, sizes) = (dims(batch)?, dims(sizes)?);
-    let known = pt2c_ops::prim::routine::routine(routine).ok_or(LowerError::Malformed("an unknown routine"))?;
+    let (known, pairs) =
+        pt2c_ops::prim::routine::routine(routine).ok_or(LowerError::Malformed("an unknown routine"))?;
     let expected: Vec<ValueId> = graph.values(root).collect();
     if graph.output_values().collect::<Vec<_>>() != expected || known.slots.len() != expected.len() {
         return Err(LowerError::Malformed("the region must return all buffers of its routine"));
@@ -42,7 +43,7 @@ pub fn routine(
     }
     let count = batch.iter().fold(Dim::ONE, |n, d| n * d);
     let cost = (known.cost)(&sizes);
-    let body = Body::Routine(Routine { name: routine.clone(), count, sizes, cost });
+    let body = Body::Routine(Routine { name: known.name.to_string(), pairs, count, sizes, cost });
     let bindings = (0..params.len()).map(Binding::Output).collect();
     kernels.push(Lowered { kernel: Kernel { name: name.to_string(), params, body }, bindings });
     Ok(kernels)

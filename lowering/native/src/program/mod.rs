@@ -28,13 +28,19 @@ use pt2c_ir::dim::{Dim, Scope, Symbol};
 use pt2c_kernel::{Body, For, Kernel, KernelId, KernelProgram, LoopKind, Routine, Stmt};
 use std::collections::BTreeSet;
 
-/// What the names of the runtime's routines begin with; the precision follows the name.
+/// What the names of the runtime's routines begin with; what they compute with follows the name.
 pub const ROUTINE: &str = "pt2c_rt_routine_";
 
 /// A routine is a task already: it takes its buffers and sizes as words.
 fn routine_task(kernel: &Kernel, r: &Routine) -> Task {
     let double = kernel.params.first().is_some_and(|p| p.dtype == pt2c_ir::DType::F64);
-    let name = format!("{ROUTINE}{}_{}", r.name, if double { "f64" } else { "f32" });
+    let numbers = match (r.pairs, double) {
+        (false, false) => "f32",
+        (false, true) => "f64",
+        (true, false) => "c64",
+        (true, true) => "c128",
+    };
+    let name = format!("{ROUTINE}{}_{numbers}", r.name);
     let range = Range { extent: r.count.clone(), cost: r.cost.clone(), multiple: 1 };
     Task { name, symbols: Vec::new(), sizes: r.sizes.clone(), checks: false, range: Some(range) }
 }

@@ -237,6 +237,21 @@ impl<'s> Term<'s> {
         self.then(|b, x| b.transpose(x, rank.wrapping_sub(2), rank.wrapping_sub(1)))
     }
 
+    /// The conjugate; of real numbers themselves.
+    pub fn conjugate(self) -> Term<'s> {
+        if self.dtype().is_complex() { self.then(|b, x| b.conj(x)) } else { self }
+    }
+
+    /// The conjugate of the last two dimensions exchanged.
+    pub fn mh(self) -> Term<'s> {
+        self.conjugate().mt()
+    }
+
+    /// The modulus, as a real number.
+    pub fn modulus(self) -> Term<'s> {
+        if self.dtype().is_complex() { self.op("aten.abs.default", Vec::new()) } else { self.abs() }
+    }
+
     /// Along `dim`, `size` elements from `start`.
     pub fn narrow(self, dim: usize, start: &Dim, size: &Dim) -> Term<'s> {
         self.then(|b, x| b.slice_dim(x, dim, start, size, 1))

@@ -5,6 +5,7 @@
 use crate::{Call, OpDef, OpError, Tensor, shape};
 use pt2c_ir::dim::Dim;
 use pt2c_ir::{DType, Fact};
+use pt2c_routines::host::Numbers;
 
 /// The family.
 pub const OPS: &[OpDef] =
@@ -13,8 +14,10 @@ pub const OPS: &[OpDef] =
 /// Element type of a buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Element {
-    /// The precision of the call: f32 or f64, as its first operand of this kind.
+    /// The precision of the call: f32 or f64, as its first operand of numbers.
     Real,
+    /// Real or complex numbers of that precision.
+    Scalar,
     /// This one.
     Is(DType),
 }
@@ -48,7 +51,12 @@ const fn slot(operand: bool, element: Element, shape: fn(&[Dim]) -> Vec<Dim>) ->
     Slot { operand, shared: false, element, shape }
 }
 
+/// What the name of a routine begins with that works on complex numbers as pairs of reals: wherever it has `Scalar`
+/// elements, operands and results have a last dimension of 2.
+pub const PAIRS: &str = "complex.";
+
 const REAL: Element = Element::Real;
+const ANY: Element = Element::Scalar;
 const I32: Element = Element::Is(DType::I32);
 const I64: Element = Element::Is(DType::I64);
 const F64: Element = Element::Is(DType::F64);
@@ -102,7 +110,7 @@ pub const ROUTINES: &[Routine] = &[
     Routine {
         name: "lu",
         sizes: 2,
-        slots: &[slot(true, REAL, sized!(0, 1)), slot(false, I32, |s| vec![least(s)]), slot(false, I32, sized!())],
+        slots: &[slot(true, ANY, sized!(0, 1)), slot(false, I32, |s| vec![least(s)]), slot(false, I32, sized!())],
         cost: cube,
     },
     Routine {
@@ -114,58 +122,70 @@ pub const ROUTINES: &[Routine] = &[
     Routine {
         name: "cholesky",
         sizes: 1,
-        slots: &[slot(true, REAL, sized!(0, 0)), slot(false, I32, sized!())],
+        slots: &[slot(true, ANY, sized!(0, 0)), slot(false, I32, sized!())],
         cost: cube,
     },
     Routine {
         name: "ldl",
-        sizes: 1,
-        slots: &[slot(true, REAL, sized!(0, 0)), slot(false, I32, sized!(0)), slot(false, I32, sized!())],
+        sizes: 2,
+        slots: &[slot(true, ANY, sized!(0, 0)), slot(false, I32, sized!(0)), slot(false, I32, sized!())],
         cost: cube,
     },
     Routine {
         name: "ldl_solve",
-        sizes: 2,
-        slots: &[slot(true, REAL, sized!(0, 0)), slot(true, I32, sized!(0)), slot(true, REAL, sized!(0, 1))],
+        sizes: 3,
+        slots: &[slot(true, ANY, sized!(0, 0)), slot(true, I32, sized!(0)), slot(true, ANY, sized!(0, 1))],
         cost: cube,
     },
     Routine {
         name: "qr",
         sizes: 2,
-        slots: &[slot(true, REAL, sized!(0, 1)), slot(false, REAL, |s| vec![least(s)]), slot(false, REAL, sized!(1))],
+        slots: &[slot(true, ANY, sized!(0, 1)), slot(false, ANY, |s| vec![least(s)]), slot(false, ANY, sized!(1))],
         cost: cube,
     },
     Routine {
         name: "householder_product",
         sizes: 4,
         slots: &[
-            slot(true, REAL, sized!(0, 1)),
-            slot(true, REAL, sized!(2)),
-            slot(false, REAL, sized!(0, 3)),
-            slot(false, REAL, sized!(3)),
+            slot(true, ANY, sized!(0, 1)),
+            slot(true, ANY, sized!(2)),
+            slot(false, ANY, sized!(0, 3)),
+            slot(false, ANY, sized!(3)),
         ],
         cost: cube,
     },
     Routine {
         name: "solve_triangular",
         sizes: 4,
-        slots: &[slot(true, REAL, sized!(0, 0)), slot(true, REAL, sized!(0, 1))],
+        slots: &[slot(true, ANY, sized!(0, 0)), slot(true, ANY, sized!(0, 1))],
         cost: |s| &s[0] * &s[0] * &s[1],
     },
     Routine {
         name: "eigh",
         sizes: 1,
-        slots: &[slot(true, REAL, sized!(0, 0)), slot(false, REAL, sized!(0)), slot(false, REAL, sized!(0, 0))],
+        slots: &[slot(true, ANY, sized!(0, 0)), slot(false, REAL, sized!(0)), slot(false, ANY, sized!(0, 0))],
         cost: |s| cube(s) * 16,
+    },
+    Routine {
+        name: "eig",
+        sizes: 1,
+        slots: &[
+            slot(true, ANY, sized!(0, 0)),
+            slot(false, ANY, sized!(0)),
+            slot(false, ANY, sized!(0, 0)),
+            slot(false, ANY, sized!(0, 0)),
+            slot(false, I32, sized!()),
+        ],
+        cost: |s| cube(s) * 32,
     },
     Routine {
         name: "svd",
         sizes: 3,
         slots: &[
-            slot(true, REAL, sized!(1, 0)),
+            slot(true, ANY, sized!(1, 0)),
             slot(false, REAL, sized!(1)),
-            slot(false, REAL, sized!(2, 0)),
-            slot(false, REAL, sized!(1, 1)),
+            slot(false, ANY, sized!(2, 0)),
+            slot(false, ANY, sized!(1, 1)),
         ],
         cost: |s| cube(s) * 16,
     },
@@ -241,29 +261,39 @@ pub const ROUTINES: &[Routine] = &[
     elementwise("legendre_polynomial_p", 2),
 ];
 
-/// The routine of this name.
-pub fn routine(name: &str) -> Option<&'static Routine> {
-    ROUTINES.iter().find(|r| r.name == name)
+/// The routine of this name, and whether it works on pairs.
+pub fn routine(name: &str) -> Option<(&'static Routine, bool)> {
+    let plain = name.strip_prefix(PAIRS);
+    let known = ROUTINES.iter().find(|r| r.name == plain.unwrap_or(name))?;
+    Some((known, plain.is_some()))
 }
 
 /// Runs a routine over dense little-endian buffers, which it changes; see [`pt2c_routines::host::call`].
 ///
 /// # Errors
 /// If there is no such routine, or a buffer is too small for it.
-pub fn run(name: &str, double: bool, buffers: &mut [Vec<u8>], sizes: &[usize], count: usize) -> Result<(), String> {
-    pt2c_routines::host::call(name, double, buffers, sizes, count)
+pub fn run(
+    name: &str,
+    double: bool,
+    complex: bool,
+    buffers: &mut [Vec<u8>],
+    sizes: &[usize],
+    count: usize,
+) -> Result<(), String> {
+    pt2c_routines::host::call(name, Numbers { double, complex }, buffers, sizes, count)
 }
 
 fn infer(c: &Call<'_, Fact>) -> Result<Vec<Fact>, OpError> {
     let name = c.str("name")?;
-    let known = routine(name).ok_or_else(|| OpError::Invalid(format!("there is no routine `{name}`")))?;
+    let (known, pairs) = routine(name).ok_or_else(|| OpError::Invalid(format!("there is no routine `{name}`")))?;
     let (batch, sizes, operands) = (c.dims("batch")?, c.dims("sizes")?, c.tensors("operands")?);
     let taken: Vec<&Slot> = known.slots.iter().filter(|s| s.operand).collect();
     if sizes.len() != known.sizes || operands.len() != taken.len() {
         return Err(OpError::Invalid(format!("`{name}` takes {} operands and {} sizes", taken.len(), known.sizes)));
     }
-    let real = operands.iter().zip(&taken).find(|(_, s)| s.element == Element::Real).map(|(f, _)| f.dtype);
-    let real = real.unwrap_or(DType::F32);
+    let number = operands.iter().zip(&taken).find(|(_, s)| matches!(s.element, Element::Real | Element::Scalar));
+    let scalar = number.map_or(DType::F32, |(f, _)| f.dtype);
+    let real = if scalar.is_complex() { scalar.to_real() } else { scalar };
     if !matches!(real, DType::F32 | DType::F64) {
         return Err(OpError::Invalid(format!("`{name}` computes in f32 or f64, not {real}")));
     }
@@ -272,9 +302,13 @@ fn infer(c: &Call<'_, Fact>) -> Result<Vec<Fact>, OpError> {
     for slot in known.slots {
         let dtype = match slot.element {
             Element::Real => real,
+            Element::Scalar => scalar,
             Element::Is(dtype) => dtype,
         };
-        let part = (slot.shape)(&sizes);
+        let mut part = (slot.shape)(&sizes);
+        if pairs && slot.element == Element::Scalar {
+            part.push(Dim::int(2));
+        }
         let shape = if slot.shared { part } else { [&batch[..], &part[..]].concat() };
         if slot.operand
             && let Some(operand) = given.next()
@@ -295,19 +329,23 @@ fn infer(c: &Call<'_, Fact>) -> Result<Vec<Fact>, OpError> {
 fn eval(c: &Call<'_, Tensor>) -> Result<Vec<Tensor>, OpError> {
     let facts = crate::host::inferred(c)?;
     let name = c.str("name")?;
-    let known = routine(name).ok_or_else(|| OpError::Invalid(format!("there is no routine `{name}`")))?;
+    let (known, pairs) = routine(name).ok_or_else(|| OpError::Invalid(format!("there is no routine `{name}`")))?;
     let (batch, sizes) = (c.sizes("batch")?, crate::host::ints(&c.dims("sizes")?)?);
     let mut operands = c.tensors("operands")?.into_iter();
     let mut buffers = Vec::new();
-    let mut double = false;
+    let mut numbers = Numbers { double: false, complex: pairs };
     for (slot, fact) in known.slots.iter().zip(&facts) {
         let count: usize = shape::known(&fact.shape)?.iter().product();
-        double |= slot.element == Element::Real && fact.dtype == DType::F64;
+        if matches!(slot.element, Element::Real | Element::Scalar) {
+            numbers.double |= matches!(fact.dtype, DType::F64 | DType::C128);
+            numbers.complex |= fact.dtype.is_complex();
+        }
         let given = if slot.operand { operands.next() } else { None };
         buffers.push(given.map_or_else(|| vec![0; count * fact.dtype.size()], Tensor::to_bytes));
     }
     // Negative sizes (of padding, say) travel as they are.
     let sizes: Vec<usize> = sizes.iter().map(|&n| n as usize).collect();
-    pt2c_routines::host::call(name, double, &mut buffers, &sizes, batch.iter().product()).map_err(OpError::Invalid)?;
+    let count = batch.iter().product();
+    pt2c_routines::host::call(known.name, numbers, &mut buffers, &sizes, count).map_err(OpError::Invalid)?;
     facts.iter().zip(&buffers).map(|(f, bytes)| Tensor::from_bytes(f.dtype, &shape::known(&f.shape)?, bytes)).collect()
 }

@@ -3,7 +3,8 @@
 use super::triangular::solve;
 use super::{identity, routine, sizes, square, together, triangle};
 use crate::formula::{Sheet, Term, formula};
-use crate::{Call, OpDef, Val};
+use crate::{Call, OpDef, OpError, Val};
+use pt2c_ir::dim::Dim;
 
 /// The family.
 pub const OPS: &[OpDef] = &[
@@ -28,14 +29,14 @@ pub const OPS: &[OpDef] = &[
         vec![apply(s, a, identity(s, &z.batch, &z.n, a.dtype()), c.bool("upper")?)]
     }),
     formula!("linalg_ldl_factor(Tensor self, *, bool hermitian=False) -> (Tensor LD, Tensor pivots)", |s, c| {
-        let [ld, pivots, info] = ldl(s, c);
+        let [ld, pivots, info] = ldl(s, c)?;
         s.assert(info.eq(0.0), "linalg.ldl_factor: a block of D is singular");
         vec![ld, pivots]
     }),
     formula!(
         "linalg_ldl_factor_ex(Tensor self, *, bool hermitian=False, bool check_errors=False) -> (Tensor LD, Tensor pivots, Tensor info)",
         |s, c| {
-            let [ld, pivots, info] = ldl(s, c);
+            let [ld, pivots, info] = ldl(s, c)?;
             if c.bool("check_errors")? {
                 s.assert(info.eq(0.0), "linalg.ldl_factor_ex: a block of D is singular");
             }
@@ -47,7 +48,7 @@ pub const OPS: &[OpDef] = &[
         let z = sizes(s, b);
         let pivots = s.arg(c, "pivots");
         let wide = pivots.expand(&[&z.batch[..], std::slice::from_ref(&z.m)].concat());
-        let [_, _, x] = routine(s, "ldl_solve", &[ld, wide, b], &z.batch, &[z.m, z.n]);
+        let [_, _, x] = routine(s, "ldl_solve", &[ld, wide, b], &z.batch, &[z.m, z.n, hermitian(c)?]);
         vec![x]
     }),
 ];
@@ -55,22 +56,27 @@ pub const OPS: &[OpDef] = &[
 /// The factor and LAPACK's `info`. The lower triangle is read, of the transpose for an upper factor.
 fn factor<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>, upper: bool, check: bool) -> (Term<'s>, Term<'s>) {
     let (a, z) = square(s, c, "self");
-    let [l, info] = routine(s, "cholesky", &[if upper { a.mt() } else { a }], &z.batch, &[z.n]);
+    let [l, info] = routine(s, "cholesky", &[if upper { a.mh() } else { a }], &z.batch, &[z.n]);
     if check {
         s.assert(info.eq(0.0), "linalg.cholesky: the matrix is not positive-definite");
     }
-    (if upper { l.mt() } else { l }, info)
+    (if upper { l.mh() } else { l }, info)
 }
 
 fn apply<'s>(s: &'s Sheet<'_>, a: Term<'s>, b: Term<'s>, upper: bool) -> Term<'s> {
-    let l = if upper { a.mt() } else { a };
+    let l = if upper { a.mh() } else { a };
     let x = solve(s, l, b, false, false);
-    solve(s, l.mt(), x, true, false)
+    solve(s, l.mh(), x, true, false)
 }
 
-fn ldl<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>) -> [Term<'s>; 3] {
+/// Whether the other triangle is the conjugate, as a size.
+fn hermitian(c: &Call<'_, Val>) -> Result<Dim, OpError> {
+    Ok(Dim::int(i64::from(c.bool("hermitian")?)))
+}
+
+fn ldl<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>) -> Result<[Term<'s>; 3], OpError> {
     let (a, z) = square(s, c, "self");
-    let [ld, pivots, info] = routine(s, "ldl", &[a], &z.batch, &[z.n]);
+    let [ld, pivots, info] = routine(s, "ldl", &[a], &z.batch, &[z.n, hermitian(c)?]);
     // LAPACK leaves the other triangle as it was; PyTorch clears it.
-    [triangle(ld, true, 0), pivots, info]
+    Ok([triangle(ld, true, 0), pivots, info])
 }

@@ -98,23 +98,24 @@ fn is_hermitian(c: &Call<'_, Val>) -> Result<bool, OpError> {
 fn pinv<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>, atol: Option<&str>, rtol: Option<&str>) -> Result<Term<'s>, OpError> {
     let (a, z) = matrix(s, c, "self");
     if z.m.is_zero() || z.n.is_zero() {
-        return Ok(a.mt());
+        return Ok(a.mh());
     }
-    let (atol, rtol) = (tolerance(s, c, atol, a.dtype())?, tolerance(s, c, rtol, a.dtype())?);
+    let dtype = a.dtype().to_real();
+    let (atol, rtol) = (tolerance(s, c, atol, dtype)?, tolerance(s, c, rtol, dtype)?);
     if is_hermitian(c)? {
         let (values, vectors) = symmetric(s, a, &z, true);
         let size = values.abs();
         let keep = size.gt(threshold(s, size, &z, atol, rtol));
-        return Ok(scaled(vectors, keep.pick(values.reciprocal(), 0.0)).matmul(vectors.mt()));
+        return Ok(scaled(vectors, keep.pick(values.reciprocal(), 0.0)).matmul(vectors.mh()));
     }
     let [u, values, vh] = svd(s, a, &z, false)?;
     let keep = values.gt(threshold(s, values, &z, atol, rtol));
-    Ok(scaled(vh.mt(), keep.pick(values.reciprocal(), 0.0)).matmul(u.mt()))
+    Ok(scaled(vh.mh(), keep.pick(values.reciprocal(), 0.0)).matmul(u.mh()))
 }
 
 /// Columns times factors.
 fn scaled<'s>(a: Term<'s>, factors: Term<'s>) -> Term<'s> {
-    a * factors.unsqueeze(factors.rank().wrapping_sub(1))
+    a * factors.unsqueeze(factors.rank().wrapping_sub(1)).cast(a.dtype())
 }
 
 fn rank<'s>(
@@ -125,10 +126,11 @@ fn rank<'s>(
     rtol: Option<&str>,
 ) -> Result<Term<'s>, OpError> {
     let (a, z) = matrix(s, c, name);
-    let (absolute, mut relative) = (tolerance(s, c, atol, a.dtype())?, tolerance(s, c, rtol, a.dtype())?);
+    let dtype = a.dtype().to_real();
+    let (absolute, mut relative) = (tolerance(s, c, atol, dtype)?, tolerance(s, c, rtol, dtype)?);
     // A `tol` is all there is.
     if atol == Some("tol") {
-        relative = Some(s.number(0.0, a.dtype()));
+        relative = Some(s.number(0.0, dtype));
     }
     if z.m.is_zero() || z.n.is_zero() {
         return Ok(s.number(0.0, DType::I64).expand(&z.batch));
@@ -145,20 +147,20 @@ fn least_squares<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>) -> Result<Vec<Term<'s>
     let b = if vector { given.unsqueeze(given.rank()) } else { given };
     let driver = c.opt_str("driver")?.unwrap_or("gelsy");
     let rcond = match c.opt_float("rcond")? {
-        Some(r) => Some(s.number(r, a.dtype())),
+        Some(r) => Some(s.number(r, a.dtype().to_real())),
         None => None,
     };
     let [u, values, vh] = svd(s, a, &z, false)?;
     let keep = values.gt(threshold(s, values, &z, None, rcond));
-    let x = scaled(vh.mt(), keep.pick(values.reciprocal(), 0.0)).matmul(u.mt().matmul(b));
+    let x = scaled(vh.mh(), keep.pick(values.reciprocal(), 0.0)).matmul(u.mh().matmul(b));
     let overdetermined = z.m.as_int().zip(z.n.as_int()).is_some_and(|(m, n)| m > n);
     let residuals = if overdetermined && driver != "gelsy" {
-        reduce((a.matmul(x) - b).squared(), &[1], "sum")
+        reduce((a.matmul(x) - b).modulus().squared(), &[1], "sum")
     } else {
-        nothing(s, a.dtype())
+        nothing(s, a.dtype().to_real())
     };
     let ranks = if driver == "gels" { nothing(s, DType::I64) } else { reduce(keep.cast(DType::I64), &[0], "sum") };
-    let singular = if matches!(driver, "gelsd" | "gelss") { values } else { nothing(s, a.dtype()) };
+    let singular = if matches!(driver, "gelsd" | "gelss") { values } else { nothing(s, a.dtype().to_real()) };
     let x = if vector { drop_last(x) } else { x };
     Ok(vec![x, residuals, ranks, singular])
 }

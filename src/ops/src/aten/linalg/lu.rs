@@ -51,7 +51,12 @@ pub const OPS: &[OpDef] = &[
         |s, c| {
             let (lu, pivots, b) = (s.arg(c, "LU"), s.arg(c, "pivots"), s.arg(c, "B"));
             let (left, adjoint) = (c.bool("left")?, c.bool("adjoint")?);
-            vec![if left { apply(s, lu, pivots, b, adjoint) } else { apply(s, lu, pivots, b.mt(), !adjoint).mt() }]
+            vec![match (left, adjoint) {
+                (true, false) => apply(s, lu, pivots, b, false),
+                (true, true) => apply(s, lu.conjugate(), pivots, b, true),
+                (false, false) => apply(s, lu, pivots, b.mt(), true).mt(),
+                (false, true) => apply(s, lu, pivots, b.mh(), false).mh(),
+            }]
         }
     ),
     formula!("lu_solve(Tensor self, Tensor LU_data, Tensor LU_pivots) -> Tensor", |s, c| {
@@ -98,7 +103,11 @@ pub const OPS: &[OpDef] = &[
     }),
     formula!("logdet(Tensor self) -> Tensor", |s, c| {
         let (sign, log, _) = log_determinant(s, c, "self");
-        vec![sign.lt(0.0).pick(f64::NAN, log)]
+        vec![if sign.dtype().is_complex() {
+            sign.log() + log.cast(sign.dtype())
+        } else {
+            sign.lt(0.0).pick(f64::NAN, log)
+        }]
     }),
     formula!("linalg_tensorinv(Tensor self, int ind=2) -> Tensor", |s, c| {
         let x = s.arg(c, "self");
@@ -255,8 +264,8 @@ fn determinant<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>, name: &str) -> (Term<'s>
 fn log_determinant<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>, name: &str) -> (Term<'s>, Term<'s>, Factors<'s>) {
     let f = factor(s, square(s, c, name).0);
     let d = diagonal(f.lu);
-    let sign = reduce(d.sign(), &[0], "prod") * parity(s, &f, d.dtype());
-    let log = reduce(d.abs().log(), &[0], "sum");
+    let sign = reduce(d.op("aten.sgn.default", Vec::new()), &[0], "prod") * parity(s, &f, d.dtype());
+    let log = reduce(d.modulus().log(), &[0], "sum");
     (sign, log, f)
 }
 

@@ -20,17 +20,15 @@ pub(super) struct Sizes {
     pub n: Dim,
 }
 
-/// The sizes of a real matrix; anything else ends the formula.
+/// The sizes of a matrix; anything else ends the formula.
 pub(super) fn sizes(s: &Sheet<'_>, a: Term<'_>) -> Sizes {
     let mut batch = a.shape();
     let (n, m) = (batch.pop(), batch.pop());
-    if a.dtype().is_complex() {
-        s.fail(OpError::Unsupported(
-            "linear algebra of complex matrices: write it over the real matrix [[re, -im], [im, re]]".into(),
-        ));
-    }
-    if !matches!(a.dtype(), DType::F32 | DType::F64) && !a.dtype().is_complex() {
-        s.fail(OpError::Invalid(format!("linear algebra takes f32 or f64, not {}", a.dtype())));
+    if !matches!(a.dtype(), DType::F32 | DType::F64 | DType::C64 | DType::C128) {
+        s.fail(OpError::Invalid(format!(
+            "linear algebra takes f32, f64 or complex numbers of them, not {}",
+            a.dtype()
+        )));
     }
     if m.is_none() {
         s.fail(OpError::invalid("a matrix has two dimensions"));

@@ -33,7 +33,7 @@ pub const OPS: &[OpDef] = &[
             let (a, z) = matrix(s, c, "self");
             let rows = z.m.clone();
             let q = product(s, a, s.arg(c, "input2"), &z, &rows);
-            let q = if c.bool("transpose")? { q.mt() } else { q };
+            let q = if c.bool("transpose")? { q.mh() } else { q };
             let other = s.arg(c, "input3");
             vec![if c.bool("left")? { q.matmul(other) } else { other.matmul(q) }]
         }

@@ -6,9 +6,6 @@ use crate::{Call, OpDef, OpError, Val};
 use pt2c_ir::DType;
 use pt2c_ir::dim::Dim;
 
-const NOT_SYMMETRIC: &str = "eigenvalues of a general matrix are complex and found by iterations that are not compiled; \
-     for a symmetric matrix use torch.linalg.eigh or eigvalsh, else compute them outside the model";
-
 /// The family.
 pub const OPS: &[OpDef] = &[
     formula!("linalg_eigh(Tensor self, str UPLO=\"L\") -> (Tensor eigenvalues, Tensor eigenvectors)", |s, c| {
@@ -19,7 +16,7 @@ pub const OPS: &[OpDef] = &[
         "_linalg_eigh(Tensor A, str UPLO=\"L\", bool compute_v=True) -> (Tensor eigenvalues, Tensor eigenvectors)",
         |s, c| {
             let (values, vectors) = eigh(s, c, "A")?;
-            vec![values, if c.bool("compute_v")? { vectors } else { nothing(s, values.dtype()) }]
+            vec![values, if c.bool("compute_v")? { vectors } else { nothing(s, vectors.dtype()) }]
         }
     ),
     formula!("linalg_eigvalsh(Tensor self, str UPLO=\"L\") -> Tensor", |s, c| vec![eigh(s, c, "self")?.0]),
@@ -27,7 +24,7 @@ pub const OPS: &[OpDef] = &[
         let (a, z) = square(s, c, "self");
         let (values, vectors) = symmetric(s, a, &z, true);
         let root = values.max(0.0).sqrt();
-        vec![(vectors * root.unsqueeze(root.rank().wrapping_sub(1))).matmul(vectors.mt())]
+        vec![(vectors * root.unsqueeze(root.rank().wrapping_sub(1)).cast(vectors.dtype())).matmul(vectors.mh())]
     }),
     formula!(
         "linalg_svd(Tensor A, bool full_matrices=True, *, str? driver=None) -> (Tensor U, Tensor S, Tensor Vh)",
@@ -52,7 +49,7 @@ pub const OPS: &[OpDef] = &[
         let (a, z) = matrix(s, c, "self");
         let wanted = c.bool("compute_uv")?;
         let [u, values, vh] = svd(s, a, &z, !c.bool("some")? || !wanted)?;
-        if wanted { vec![u, values, vh.mt()] } else { vec![u * 0.0, values, vh.mt() * 0.0] }
+        if wanted { vec![u, values, vh.mh()] } else { vec![u * 0.0, values, vh.mt() * 0.0] }
     }),
     formula!("linalg_svdvals(Tensor A, *, str? driver=None) -> Tensor", |s, c| {
         let (a, z) = matrix(s, c, "A");
@@ -61,13 +58,22 @@ pub const OPS: &[OpDef] = &[
     formula!("linalg_polar(Tensor A) -> (Tensor U, Tensor H)", |s, c| {
         let (a, z) = matrix(s, c, "A");
         let [u, values, vh] = svd(s, a, &z, false)?;
-        let scaled = vh.mt() * values.unsqueeze(values.rank().wrapping_sub(1));
+        let scaled = vh.mh() * values.unsqueeze(values.rank().wrapping_sub(1)).cast(vh.dtype());
         vec![u.matmul(vh), scaled.matmul(vh)]
     }),
-    OpDef::refused("linalg_eig(Tensor self) -> (Tensor eigenvalues, Tensor eigenvectors)", NOT_SYMMETRIC),
-    OpDef::refused("linalg_eigvals(Tensor self) -> Tensor", NOT_SYMMETRIC),
-    OpDef::refused("_linalg_eigvals(Tensor self) -> Tensor", NOT_SYMMETRIC),
+    formula!("linalg_eig(Tensor self) -> (Tensor eigenvalues, Tensor eigenvectors)", |s, c| eig(s, c).to_vec()),
+    formula!("linalg_eigvals(Tensor self) -> Tensor", |s, c| vec![eig(s, c)[0]]),
+    formula!("_linalg_eigvals(Tensor self) -> Tensor", |s, c| vec![eig(s, c)[0]]),
 ];
+
+/// Eigenvalues and vectors of a general matrix, as complex numbers.
+fn eig<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>) -> [Term<'s>; 2] {
+    let (a, z) = square(s, c, "self");
+    let a = a.cast(a.dtype().to_complex().unwrap_or(DType::C64));
+    let [_, values, vectors, _, info] = routine(s, "eig", &[a], &z.batch, std::slice::from_ref(&z.n));
+    s.assert(info.eq(0.0), "linalg.eig: the iteration does not converge");
+    [values, vectors]
+}
 
 fn eigh<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>, name: &str) -> Result<(Term<'s>, Term<'s>), OpError> {
     let (a, z) = square(s, c, name);
@@ -77,12 +83,14 @@ fn eigh<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>, name: &str) -> Result<(Term<'s>
 /// Ascending eigenvalues and the vectors as columns, of the matrix that one triangle says.
 pub(super) fn symmetric<'s>(s: &'s Sheet<'_>, a: Term<'s>, z: &Sizes, lower: bool) -> (Term<'s>, Term<'s>) {
     let inner = if lower { -1 } else { 1 };
-    let whole = triangle(a, lower, 0) + triangle(a, lower, inner).mt();
+    let whole = triangle(a, lower, 0) + triangle(a, lower, inner).mh();
+    // Imaginary parts on the diagonal are not read.
+    let whole = if a.dtype().is_complex() { (whole + whole.mh()) * 0.5 } else { whole };
     let [_, values, vectors] = routine(s, "eigh", &[whole], &z.batch, std::slice::from_ref(&z.n));
     (values, vectors)
 }
 
-/// U, the singular values, and Vᵀ.
+/// U, the singular values, and Vᴴ.
 pub(super) fn svd<'s>(s: &'s Sheet<'_>, a: Term<'s>, z: &Sizes, full: bool) -> Result<[Term<'s>; 3], OpError> {
     let known = |d: &Dim| d.as_int();
     let tall = match (known(&z.m), known(&z.n)) {
@@ -99,6 +107,7 @@ pub(super) fn svd<'s>(s: &'s Sheet<'_>, a: Term<'s>, z: &Sizes, full: bool) -> R
     let columns = if tall { a.mt() } else { a };
     let lists = [long.clone(), short.clone(), kept.clone()];
     let [_, values, u, v] = routine(s, "svd", &[columns], &z.batch, &lists);
+    let v = v.conjugate();
     Ok(if tall { [u.mt(), values, v] } else { [v.mt(), values, u] })
 }
 
