@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from recorder import DTYPE_NAMES, EPS, RTOL, WIDER
+from recorder import DTYPE_NAMES, EPS, OVERFLOWS, RTOL, WIDER
 
 DTYPES = {
     "f32": torch.float32,
@@ -213,6 +213,16 @@ def record(module, inputs, outputs, pointwise, extra, uninitialised=False) -> tu
     return tensors, about | extra
 
 
+def overflows(module, inputs, outputs, targets) -> bool:
+    """Whether PyTorch's result is not finite, in half precision, where the true one is and fits."""
+    if not any(t.startswith(tuple(o.replace("::", ".") for o in OVERFLOWS)) for t in targets):
+        return False
+    with default_dtype(torch.float64), torch.no_grad():
+        wide = module.wide(copies(inputs))
+    fits = [(w.abs() < torch.finfo(t.dtype).max / 2) & ~torch.isfinite(t) for t, w in zip(outputs, wide)]
+    return any(f.any() for f in fits)
+
+
 def export(module, inputs, stem: Path, dynamic: bool) -> dict:
     """Exports one sample to `stem`; what is known about it."""
     outputs = evaluate(module, inputs)
@@ -230,6 +240,8 @@ def export(module, inputs, stem: Path, dynamic: bool) -> dict:
     targets = sorted({str(n.target) for n in program.graph.nodes if n.op == "call_function"})
     uninitialised = any(t.startswith(UNINITIALISED) for t in targets)
     tensors, about = record(module, inputs, outputs, pointwise, {"targets": targets}, uninitialised)
+    if overflows(module, inputs, outputs, targets):
+        return {"skipped": "PyTorch overflows on the way to a result that its dtype holds"}
     save_file(tensors, stem.with_name(stem.name + ".safetensors"))
     if dynamic:
         about["sizes"] = other_sizes(module, program, inputs, pointwise, stem, targets)
