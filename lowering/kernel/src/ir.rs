@@ -18,7 +18,14 @@ pub struct KernelProgram {
     pub arena_bytes: Dim,
     /// The symbols that steps give values, in the order of the steps.
     pub stages: Vec<Stage>,
+    /// An i64 buffer in which calls leave the clock's readings; none but where a profile is wanted. It has
+    /// [`MARKS_PER_CALL`] elements for each of [`KernelProgram::calls`], then one for each root symbol: its value.
+    pub marks: Option<BufferId>,
 }
+
+/// What a call leaves in [`KernelProgram::marks`]: number of runs, ticks spent in all of them, ticks of the shortest, start
+/// of the last.
+pub const MARKS_PER_CALL: usize = 4;
 
 /// What becomes known when a step gives a symbol its value.
 #[derive(Clone, Debug)]
@@ -30,6 +37,29 @@ pub struct Stage {
 }
 
 impl KernelProgram {
+    /// All calls, in the order of the text.
+    pub fn calls(&self) -> Vec<(KernelId, &[BufferId], LocationId)> {
+        fn add<'s>(steps: &'s [Step], calls: &mut Vec<(KernelId, &'s [BufferId], LocationId)>) {
+            for step in steps {
+                match step {
+                    Step::Call { kernel, buffers, location } => calls.push((*kernel, buffers, *location)),
+                    Step::Bind { .. } => {}
+                    Step::If { then, otherwise, .. } => {
+                        add(then, calls);
+                        add(otherwise, calls);
+                    }
+                    Step::While { before, body, .. } => {
+                        add(before, calls);
+                        add(body, calls);
+                    }
+                }
+            }
+        }
+        let mut calls = Vec::new();
+        add(&self.steps, &mut calls);
+        calls
+    }
+
     /// When an expression has a value: 0 from the start of a call, `n` from when the symbol of stage `n - 1` has one.
     pub fn stage_of(&self, dim: &Dim) -> usize {
         if dim.is_int() {

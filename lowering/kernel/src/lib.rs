@@ -31,6 +31,8 @@ mod print;
 mod types;
 pub mod verify;
 pub mod winograd;
+mod work;
 
 pub use ir::*;
 pub use print::{print, print_kernel};
+pub use work::{Work, work};

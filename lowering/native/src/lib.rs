@@ -12,6 +12,7 @@ pub mod library;
 mod llvm;
 pub mod loader;
 pub mod loops;
+pub mod machine;
 pub mod math;
 mod mlir;
 pub mod program;

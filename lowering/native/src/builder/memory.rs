@@ -152,6 +152,11 @@ impl Func<'_> {
         self.stmt(&format!("llvm.store {value}, {ptr} : {}, !llvm.ptr", value.ty));
     }
 
+    /// The processor's running counter ([`crate::machine::ticks`] reads the same one), as an `i64`.
+    pub fn cycle_counter(&mut self) -> Val {
+        self.op(Type::I64, "llvm.call_intrinsic \"llvm.readcyclecounter\"() : () -> i64")
+    }
+
     /// The null pointer.
     pub fn null(&mut self) -> Val {
         self.op(Type::Ptr, "llvm.mlir.zero : !llvm.ptr")

@@ -8,7 +8,7 @@ use crate::builder::{Elem, Func, IntPredicate, Module, Type, Val};
 use crate::dims::Indices;
 use crate::target::Target;
 use pt2c_ir::dim::{Dim, Symbol};
-use pt2c_kernel::{Bound, BufferId, KernelProgram, Step};
+use pt2c_kernel::{Bound, BufferId, KernelProgram, MARKS_PER_CALL, Step};
 
 /// Work (in vector instructions) below which waking a thread costs more than it saves: some 10 µs.
 const PARALLEL_COST: i64 = 40_000;
@@ -38,8 +38,10 @@ pub(super) fn write(
     let flag = b.stack_words(1);
     let zero = b.int(Type::I64, 0);
     b.ptr_store(zero, flag);
-    let mut writer = Writer { program, symbols, tasks, b, values, symbol_values, call, words, flag, blocks: 0 };
+    let mut writer =
+        Writer { program, symbols, tasks, b, values, symbol_values, call, words, flag, blocks: 0, calls: 0 };
     writer.steps(&program.steps)?;
+    writer.mark_symbols();
     writer.b.stmt("cf.br ^done");
     writer.b.stmt("^failed:");
     let one = writer.b.int(Type::I32, 1);
@@ -63,6 +65,8 @@ struct Writer<'a, 't> {
     words: Val,
     flag: Val,
     blocks: u32,
+    /// Calls written so far.
+    calls: usize,
 }
 
 impl Writer<'_, '_> {
@@ -192,6 +196,7 @@ impl Writer<'_, '_> {
             let place = self.b.ptr_at(self.words, 8 * k as i64);
             self.b.ptr_store(*arg, place);
         }
+        let begun = self.program.marks.map(|marks| (marks, self.b.cycle_counter()));
         match &task.range {
             None => {
                 let (zero, one) = (self.b.int(Type::I64, 0), self.b.int(Type::I64, 1));
@@ -199,6 +204,10 @@ impl Writer<'_, '_> {
             }
             Some(range) => self.call_range(task, range)?,
         }
+        if let Some((marks, begun)) = begun {
+            self.mark_call(marks, begun);
+        }
+        self.calls += 1;
         if task.checks {
             let flag = self.b.ptr_load(self.flag, Type::I64);
             let zero = self.b.int(Type::I64, 0);
@@ -208,6 +217,40 @@ impl Writer<'_, '_> {
             self.start(&next);
         }
         Ok(())
+    }
+
+    /// Leaves the clock's readings of a call that has just ended.
+    fn mark_call(&mut self, marks: BufferId, begun: Val) {
+        let ended = self.b.cycle_counter();
+        let marks = self.address(marks);
+        let spent = self.b.subi(ended, begun);
+        let one = self.b.int(Type::I64, 1);
+        let [runs, all, least, start] =
+            [0, 1, 2, 3].map(|k| self.b.ptr_at(marks, 8 * (MARKS_PER_CALL * self.calls + k) as i64));
+        for (place, more) in [(runs, one), (all, spent)] {
+            let before = self.b.ptr_load(place, Type::I64);
+            let after = self.b.addi(before, more);
+            self.b.ptr_store(after, place);
+        }
+        // 0 says that none was read yet: less one it is the greatest unsigned number.
+        let before = self.b.ptr_load(least, Type::I64);
+        let known = self.b.subi(before, one);
+        let shorter = self.b.cmpi(IntPredicate::Ult, spent, known);
+        let after = self.b.select(shorter, spent, before);
+        self.b.ptr_store(after, least);
+        self.b.ptr_store(begun, start);
+    }
+
+    /// Leaves the symbols' values behind the calls' marks.
+    fn mark_symbols(&mut self) {
+        let Some(marks) = self.program.marks else { return };
+        let marks = self.address(marks);
+        for k in 0..self.symbols.len() {
+            let from = self.b.ptr_at(self.symbol_values, 8 * k as i64);
+            let value = self.b.ptr_load(from, Type::I64);
+            let to = self.b.ptr_at(marks, 8 * (MARKS_PER_CALL * self.calls + k) as i64);
+            self.b.ptr_store(value, to);
+        }
     }
 
     /// For writing these expressions: the symbols that they mention.

@@ -157,6 +157,6 @@ pub fn one_kernel(params: Vec<Param>, body: Body, scope: Scope) -> KernelProgram
         steps: vec![Step::Call { kernel: KernelId(0), buffers: ids, location: LocationId::default() }],
         scope,
         arena_bytes: Dim::ZERO,
-        stages: Vec::new(),
+        ..KernelProgram::default()
     }
 }
