@@ -102,6 +102,11 @@ fn accepted() -> String {
 pub const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
 impl Target {
+    /// Whether the processor executes a 512-bit instruction as two halves, so that two half as wide ones take as long.
+    pub fn splits_vectors(&self) -> bool {
+        self.isa == Isa::Avx512 && self.cpu == "znver4"
+    }
+
     /// The target of a `--cpu` value: `native` (this machine: what it reports, not what its name implies), one of the
     /// x86-64 levels, or one of the processors in the table below.
     ///

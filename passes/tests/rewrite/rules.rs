@@ -373,6 +373,14 @@ fn functions() {
         p.binary("div", one, y)
     });
     assert_eq!(found, ["sigmoid"]);
+    // The gate of the tanh form of GELU: the factors meet others, or each other.
+    let found = left(|p, x| {
+        let (y, one, half) = (p.unary("tanh", x), p.number(1.0), p.number(0.5));
+        let y = p.binary("add", y, one);
+        p.binary("mul", y, half)
+    });
+    assert_eq!(found, ["mul", "sigmoid"]);
+    assert_eq!(left(|p, x| p.unary("tanh", x)), ["tanh"]);
     let mut p = P::new();
     let (x, y) = (p.input(F, &[3, 5]), p.input(F, &[3, 1]));
     let y = p.unary("sqrt", y);

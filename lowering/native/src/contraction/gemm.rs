@@ -98,8 +98,14 @@ impl Gemm<'_> {
         for_range(b, Size::Dynamic(begin), Size::Dynamic(end), |b, task| {
             let column_tasks = self.n.ceil_div(b, blocking.columns);
             let row_tasks = self.m.ceil_div(b, blocking.rows);
-            let (rest, column_task) = task.split(b, column_tasks);
-            let (mut rest, row_task) = rest.split(b, row_tasks);
+            let (mut rest, row_task, column_task);
+            if self.rows_first() {
+                (rest, row_task) = task.split(b, row_tasks);
+                (rest, column_task) = rest.split(b, column_tasks);
+            } else {
+                (rest, column_task) = task.split(b, column_tasks);
+                (rest, row_task) = rest.split(b, row_tasks);
+            }
             let mut batch = vec![Size::ZERO; self.batch.len()];
             for (index, extent) in batch.iter_mut().zip(&self.batch).rev() {
                 (rest, *index) = rest.split(b, *extent);
@@ -115,6 +121,16 @@ impl Gemm<'_> {
             let block = Block { row0, rows, a_base, b_base, batch: &batch, scratch };
             self.panels(b, &block, blocking, column_task, epilogue)
         })
+    }
+
+    /// Whether neighbouring tasks are blocks of rows of the same columns: the larger operand is read once, the smaller
+    /// one again and again, from a nearer cache.
+    fn rows_first(&self) -> bool {
+        match (self.m, self.n) {
+            (Size::Static(m), Size::Static(n)) => m <= n,
+            (Size::Dynamic(_), _) => true,
+            (Size::Static(_), Size::Dynamic(_)) => false,
+        }
     }
 
     pub(super) fn arithmetic(&self) -> Arithmetic {

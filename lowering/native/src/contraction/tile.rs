@@ -34,12 +34,15 @@ fn candidates(isa: Isa) -> &'static [(u32, u32)] {
     }
 }
 
+/// Candidates of half as wide vectors, for processors that execute two of them in the time of a whole one.
+const HALVES: &[(u32, u32)] = &[(8, 3), (12, 2), (10, 2), (6, 4), (5, 5), (24, 1), (16, 1)];
+
 /// Estimated cycles of one step of the contracted loop over all of an `m × n` output: multiply-adds, the loads beside
-/// them, and a floor that covers the latency of the multiply-add.
-fn cost(m: i64, n: i64, lanes: i64, rows: i64, vectors: i64) -> f64 {
+/// them, and a floor that covers the latency of the multiply-add. `each` is what a vector instruction takes.
+fn cost(m: i64, n: i64, lanes: i64, rows: i64, vectors: i64, each: f64) -> f64 {
     let step = |rows: i64, vectors: i64| -> f64 {
-        let adds = (rows * vectors) as f64;
-        let loads = vectors as f64 + 0.5 * rows as f64;
+        let adds = (rows * vectors) as f64 * each;
+        let loads = vectors as f64 * each + 0.5 * rows as f64;
         // Four cycles of latency; loads beside the arithmetic cost a little even where they overlap.
         adds.max(4.0).max(loads) + 0.12 * loads
     };
@@ -75,16 +78,23 @@ pub fn choose(target: &Target, elem: Elem, m: Size, n: Size) -> Tile {
         let vectors = vectors.min((n + l - 1) / l).max(1) as u32;
         return Tile { rows: 1, vectors, lanes };
     }
-    for (rows, vectors) in candidates(target.isa) {
-        // An even split: 9 rows are 5 + 4, not 8 + 1.
-        let tiles = (m + i64::from(*rows) - 1) / i64::from(*rows);
-        let even = (m + tiles - 1) / tiles;
-        let c = cost(m, n, l, even, i64::from(*vectors));
-        // Earlier candidates win near ties: they read panels from the second-level cache with more work per byte.
-        if c < 0.99 * least {
-            least = c;
-            best = Tile { rows: even as u32, vectors: *vectors, lanes };
+    let mut consider = |list: &[(u32, u32)], lanes: u32, each: f64, gain: f64| {
+        let mut gain = gain;
+        for (rows, vectors) in list {
+            // An even split: 9 rows are 5 + 4, not 8 + 1.
+            let tiles = (m + i64::from(*rows) - 1) / i64::from(*rows);
+            let even = (m + tiles - 1) / tiles;
+            let c = cost(m, n, i64::from(lanes), even, i64::from(*vectors), each);
+            // Earlier candidates win near ties: they read panels from the second-level cache with more work per byte.
+            if c < gain * least {
+                (least, gain) = (c, 0.99);
+                best = Tile { rows: even as u32, vectors: *vectors, lanes };
+            }
         }
+    };
+    consider(candidates(target.isa), lanes, 1.0, 0.99);
+    if target.splits_vectors() && lanes == target.lanes_of(elem.bytes()) && lanes > 4 {
+        consider(HALVES, lanes / 2, 0.5, 0.93);
     }
     best
 }

@@ -16,19 +16,32 @@ pub(super) fn exp(o: &mut Ops<'_, '_>, x: Val) -> Val {
     // Beyond these bounds the result is 0 or inf; inside them 2^n needs two factors to reach subnormals and 2^128.
     let x = o.min_c(x, 89.0);
     let x = o.max_c(x, -104.0);
-    let (y, n) = exp_parts(o, x);
-    scale(o, y, n)
+    let (y, power) = exp_parts(o, x);
+    scale(o, y, power)
+}
+
+/// f32 e^x for x ≤ 0 (or NaN).
+fn exp_of_negative(o: &mut Ops<'_, '_>, x: Val) -> Val {
+    let x = o.max_c(x, -104.0);
+    let (y, power) = exp_parts(o, x);
+    scale(o, y, power)
 }
 
 /// f32 e^x for x in ±87, where the result is a normal number (or NaN).
 pub(super) fn exp_normal(o: &mut Ops<'_, '_>, x: Val) -> Val {
-    let (y, n) = exp_parts(o, x);
+    let (y, (n, nf)) = exp_parts(o, x);
+    if o.has_scalef() {
+        return o.scalef(y, nf);
+    }
     let s = o.pow2(n);
     o.mul(y, s)
 }
 
+/// A whole number, as an integer and as a float.
+type Power = (Val, Val);
+
 /// `(y, n)` with e^x = y · 2^n and y between √½ and √2.
-fn exp_parts(o: &mut Ops<'_, '_>, x: Val) -> (Val, Val) {
+fn exp_parts(o: &mut Ops<'_, '_>, x: Val) -> (Val, Power) {
     let t = o.mul_c(x, LOG2_E);
     let (n, nf) = o.round(t);
     let r = o.fma_c(nf, -LN2_HI, x);
@@ -46,11 +59,14 @@ fn exp_parts(o: &mut Ops<'_, '_>, x: Val) -> (Val, Val) {
     );
     let r2 = o.mul(r, r);
     let y = o.fma(p, r2, r);
-    (o.add_c(y, 1.0), n)
+    (o.add_c(y, 1.0), (n, nf))
 }
 
 /// `y * 2^n` for n in ±252, rounding once (subnormal results included).
-fn scale(o: &mut Ops<'_, '_>, y: Val, n: Val) -> Val {
+fn scale(o: &mut Ops<'_, '_>, y: Val, (n, nf): Power) -> Val {
+    if o.has_scalef() {
+        return o.scalef(y, nf);
+    }
     let half = o.sar_c(n, 1);
     let rest = o.isub(n, half);
     let a = o.pow2(half);
@@ -83,7 +99,7 @@ pub(super) fn exp2(o: &mut Ops<'_, '_>, x: Val) -> Val {
     let p = o.mul(p, f);
     let y = o.fma_c(f, 0.693_145_751_953_125, p);
     let y = o.add_c(y, 1.0);
-    scale(o, y, n)
+    scale(o, y, (n, nf))
 }
 
 /// f64 e^x to about 1e-12 relative, for |x| <= 700 (clamped); NaN stays.
@@ -238,7 +254,7 @@ pub(super) fn log1p(o: &mut Ops<'_, '_>, x: Val) -> Val {
 pub(super) fn sigmoid(o: &mut Ops<'_, '_>, x: Val) -> Val {
     let a = o.abs(x);
     let n = o.neg(a);
-    let e = if o.is_f64() { o.libm("exp", &[n]) } else { exp(o, n) };
+    let e = if o.is_f64() { o.libm("exp", &[n]) } else { exp_of_negative(o, n) };
     let den = o.add_c(e, 1.0);
     let one = o.f(1.0);
     let right = o.cmp_c(Cmp::Ge, x, 0.0);

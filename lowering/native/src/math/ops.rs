@@ -4,6 +4,7 @@
 //! a `vector<4xf32>` on the SSE2 baseline and a `vector<16xf32>` on AVX-512.
 
 use crate::builder::{Elem, Func, Type, Val};
+use crate::target::Isa;
 
 /// Emits operations on values of one floating-point type, f32 or f64, scalar or vector.
 pub(super) struct Ops<'a, 't> {
@@ -255,6 +256,26 @@ impl<'a, 't> Ops<'a, 't> {
         let e = self.iadd(n, bias);
         let e = self.shl_c(e, shift);
         self.float(e)
+    }
+
+    /// Whether the target scales by powers of two in one instruction for this type ([`Ops::scalef`]).
+    pub fn has_scalef(&self) -> bool {
+        self.b.target.isa == Isa::Avx512 && matches!((self.ty.lanes(), self.ty.elem()), (8 | 16, Elem::F32))
+    }
+    /// `y · 2^n` for whole floats n, rounded once, subnormal results included.
+    pub fn scalef(&mut self, y: Val, n: Val) -> Val {
+        let (t, all) = (self.ty, Type::Scalar(if self.ty.lanes() == 16 { Elem::I16 } else { Elem::I8 }));
+        let mask = self.b.int(all, -1);
+        if t.lanes() == 8 {
+            let name = "llvm.x86.avx512.mask.scalef.ps.256";
+            let types = format!("({t}, {t}, {t}, {all}) -> {t}");
+            return self.b.op(t, format!("llvm.call_intrinsic \"{name}\"({y}, {n}, {y}, {mask}) : {types}"));
+        }
+        // 4: round as the processor is set to.
+        let rounding = self.b.int(Type::I32, 4);
+        let name = "llvm.x86.avx512.mask.scalef.ps.512";
+        let types = format!("({t}, {t}, {t}, {all}, i32) -> {t}");
+        self.b.op(t, format!("llvm.call_intrinsic \"{name}\"({y}, {n}, {y}, {mask}, {rounding}) : {types}"))
     }
 
     /// True when any lane of a mask is set, as an `i1`.

@@ -1,7 +1,7 @@
 //! Convolutions against an f64 reference, between guard pages, on every instruction set.
 
 use crate::memory::{Guarded, noise};
-use crate::support::{load, targets};
+use crate::support::{load, splitting_target, targets};
 use pt2c_native::Target;
 use pt2c_native::builder::{Elem, Func, Type, Val};
 use pt2c_native::contraction::{Axis, Convolution, Depthwise, Image, Out, Size, Weight, pack, tile};
@@ -277,7 +277,7 @@ fn convolutions_of_odd_shapes() {
     for (case, sizes) in &mut kernels {
         sizes.push((case.batch, case.input.clone()));
     }
-    for target in targets() {
+    for target in targets().into_iter().chain(splitting_target()) {
         let mut functions = Vec::new();
         let mut plans = Vec::new();
         let names: Vec<String> = (0..kernels.len()).map(|c| format!("conv{c}")).collect();

@@ -1,7 +1,7 @@
 //! Matrix products of many odd shapes against an f64 reference, between guard pages, on every instruction set.
 
 use crate::memory::{Guarded, noise};
-use crate::support::{load, targets};
+use crate::support::{load, splitting_target, targets};
 use pt2c_native::Target;
 use pt2c_native::builder::{Elem, Func, Type, Val};
 use pt2c_native::contraction::{Gemm, GemmB, Matrix, Out, Size, pack, tile};
@@ -229,7 +229,7 @@ fn products_of_odd_shapes() {
         let case = Case { batch: 1, m, n, k, b, dynamic: false, a_transposed: false };
         kernels.push((case, vec![(m, n, k)]));
     }
-    for target in targets() {
+    for target in targets().into_iter().chain(splitting_target()) {
         let mut functions = Vec::new();
         let mut tiles = Vec::new();
         let names: Vec<String> = (0..kernels.len()).map(|c| format!("gemm{c}")).collect();
@@ -238,6 +238,8 @@ fn products_of_odd_shapes() {
             functions.push(f);
             tiles.push(tile);
         }
+        let halves = kernels.iter().zip(&tiles).filter(|((case, _), tile)| case.n > 8 && tile.lanes == 8).count();
+        assert!(halves > 1 || !target.splits_vectors(), "no half vectors");
         let public: Vec<&str> = names.iter().map(String::as_str).collect();
         let loaded = load(functions, &target, &public);
         for (((case, sizes), name), tile) in kernels.iter().zip(&names).zip(tiles) {

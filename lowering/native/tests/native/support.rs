@@ -12,6 +12,11 @@ pub fn targets() -> Vec<Target> {
         .collect()
 }
 
+/// The processor that prefers two half vectors to a partial whole one, if this machine can run its code.
+pub fn splitting_target() -> Option<Target> {
+    Target::from_flag("znver4").ok().filter(Target::runs_here)
+}
+
 /// Compiles functions, of which those named in `public` can be looked up.
 pub fn load(functions: Vec<Func<'_>>, target: &Target, public: &[&str]) -> Loaded {
     let mut module = Module::new();

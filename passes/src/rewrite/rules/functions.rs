@@ -3,6 +3,7 @@
 use super::{Rule, Site, both, in_shape, rule};
 use crate::decompose::Val;
 use crate::rewrite::engine::Engine;
+use pt2c_ir::DType;
 use pt2c_ir::dim::Dim;
 
 /// The theme.
@@ -17,6 +18,7 @@ pub const RULES: &[Rule] = &[
     rule("reciprocal_sqrt", "1 / √x is rsqrt", &["prim.reciprocal"], reciprocal_sqrt),
     rule("div_sqrt", "x / √y is x · rsqrt(y) where y is broadcast", &["prim.div"], div_sqrt),
     rule("sigmoid_found", "1 / (1 + exp(-x)) is sigmoid", &["prim.reciprocal"], sigmoid_found),
+    rule("tanh_gate", "1 + tanh(x) is 2 · sigmoid(2x), which does not cancel below 0", &["prim.add"], tanh_gate),
 ];
 
 fn pow_known(r: &mut Engine<'_>, s: &Site<'_>) -> Option<Val> {
@@ -84,6 +86,26 @@ fn sigmoid_found(r: &mut Engine<'_>, s: &Site<'_>) -> Option<Val> {
                     return r.b().sigmoid(x).ok();
                 }
             }
+        }
+    }
+    None
+}
+
+fn tanh_gate(r: &mut Engine<'_>, s: &Site<'_>) -> Option<Val> {
+    if !matches!(r.dtype(s.class), DType::F32 | DType::F64) {
+        return None;
+    }
+    for (tanh, one) in both(s.two()?) {
+        if r.number(one) != Some(1.0) {
+            continue;
+        }
+        if let Some(x) = r.operands(tanh, "prim.tanh").first().copied() {
+            let x = in_shape(r, s, x)?;
+            let dtype = r.dtype(x);
+            let two = r.b().constant(2.0, dtype).ok()?;
+            let twice = r.b().mul(x, two).ok()?;
+            let gate = r.b().sigmoid(twice).ok()?;
+            return r.b().mul(gate, two).ok();
         }
     }
     None
