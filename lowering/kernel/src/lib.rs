@@ -28,6 +28,7 @@ mod ir;
 pub mod lower;
 pub mod plan_memory;
 mod print;
+mod quantize;
 mod types;
 pub mod verify;
 pub mod winograd;
@@ -35,4 +36,5 @@ mod work;
 
 pub use ir::*;
 pub use print::{print, print_kernel};
+pub use quantize::{WeightType, quantize_weights};
 pub use work::{Work, work};

@@ -10,6 +10,7 @@ pub mod execute;
 pub mod leaves;
 pub mod page;
 pub mod pipeline;
+pub mod precision;
 pub mod profile;
 pub mod render;
 pub mod tensors;

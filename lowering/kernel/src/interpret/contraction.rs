@@ -36,6 +36,8 @@ impl Sum {
     fn add(&mut self, a: Scalar, b: Scalar) {
         match (a, b) {
             (Scalar::Float(a), Scalar::Float(b)) => self.float += a * b,
+            // Weights in whole numbers.
+            (Scalar::Float(a), Scalar::Int(b)) => self.float += a * b as f64,
             (a, b) => self.int = self.int.wrapping_add(a.to_i64().wrapping_mul(b.to_i64())),
         }
     }

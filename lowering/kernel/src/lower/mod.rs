@@ -125,16 +125,18 @@ fn lower_region(
     Ok(vec![whole_region(graph, nest::lower(graph, name, scope)?)])
 }
 
-/// Choices that change results in their last digits.
+/// Choices that change results: in their last digits, or, for weights in fewer bits, visibly.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Options {
     /// Whether 3×3 convolutions with many channels use [`crate::winograd`].
     pub winograd: bool,
+    /// What the weights of matrix products become; as they are by default.
+    pub weights: Option<crate::WeightType>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { winograd: true }
+        Options { winograd: true, weights: None }
     }
 }
 
@@ -162,6 +164,9 @@ pub fn lower_with(program: &Program, options: Options) -> Result<KernelProgram, 
     lowering.copy_results()?;
     let mut result = lowering.result;
     result.steps = lowering.steps;
+    if let Some(weights) = options.weights {
+        crate::quantize::quantize_weights(&mut result, weights);
+    }
     crate::plan_memory::plan_memory(&mut result);
     crate::verify::check(&result, "lower")?;
     Ok(result)

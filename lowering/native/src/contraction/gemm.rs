@@ -234,7 +234,11 @@ impl Gemm<'_> {
 
     /// Elements of the next panel that one step fetches: all of it by the time the block's rows are done.
     fn prefetch_per_step(&self) -> i64 {
-        let line = 64 / i64::from(self.accumulator.bytes());
+        let element = match &self.b {
+            GemmB::Packed { buffer } => buffer.ty.elem(),
+            GemmB::Strided(matrix) => matrix.buffer.ty.elem(),
+        };
+        let line = 64 / i64::from(element.bytes());
         let tiles = (self.blocking().rows / i64::from(self.tile.rows.max(1))).max(1);
         let width = self.tile.columns();
         ((width + tiles - 1) / tiles + line - 1) / line * line

@@ -45,7 +45,8 @@ impl Gemm<'_> {
 
     fn copies_columns(&self) -> bool {
         match &self.b {
-            GemmB::Packed { .. } => false,
+            // Weights in fewer bits are widened once for all rows; for few rows on the way into the registers.
+            GemmB::Packed { buffer } => buffer.ty.elem() != self.accumulator && self.many_rows(),
             // Neighbouring columns can be read in place, but rows may be pages apart.
             GemmB::Strided(matrix) => !matrix.col.is(1) || self.many_rows(),
         }
@@ -178,8 +179,24 @@ impl Gemm<'_> {
         match &self.b {
             GemmB::Packed { buffer } => {
                 let skip = k0.times(b, width);
-                let base = column.mul(b, self.k).add(b, skip);
-                Ok(dense(*buffer, base))
+                let base = column.mul(b, self.k);
+                let Some(panel) = block.scratch.and_then(|s| s.panel) else {
+                    return Ok(dense(*buffer, base.add(b, skip)));
+                };
+                let source = Source {
+                    buffer: *buffer,
+                    base,
+                    row: Size::Static(width),
+                    col: Size::ONE,
+                    neighbours: true,
+                    columns: Size::Static(width),
+                    vectors,
+                    // Panels are padded.
+                    mask: None,
+                    arithmetic: self.arithmetic(),
+                };
+                copy(b, &source, k0, count, panel)?;
+                Ok(dense(panel, Size::ZERO))
             }
             GemmB::Strided(matrix) => {
                 let across = column.mul(b, matrix.col);

@@ -6,7 +6,7 @@ use pt2c_ir::dim::{Dim, Scope, Symbol};
 use pt2c_ir::{Bytes, DType};
 use pt2c_kernel::{
     Access, Attention, BinaryOp, Body, BufferKind, Convolution, Epilogue, Expr, KernelProgram, Matmul, MatmulB, Param,
-    Var,
+    Var, WeightType, quantize_weights,
 };
 
 fn param(dtype: DType, access: Access) -> Param {
@@ -84,6 +84,71 @@ fn a_linear_layer_with_a_packed_weight_and_any_number_of_rows() {
                     })
                     .collect();
                 close(&buffers[3].as_f32(), &want, k as f64, &format!("{:?} {m}x{n}x{k}", target.isa));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_linear_layer_with_weights_in_fewer_bits() {
+    let (n, k) = (130i64, 150i64);
+    let matmul = Matmul {
+        batch: vec![],
+        m: named("m", sym("s0")),
+        n: named("n", Dim::int(n)),
+        k: named("k", Dim::int(k)),
+        a: (0, sym("m") * k + sym("k")),
+        b: MatmulB::Constant { param: 1, address: sym("n") * k + sym("k") },
+        accumulator: DType::F32,
+        epilogue: Epilogue { lets: vec![], stores: vec![(3, sym("m") * n + sym("n"), bias_relu(2, sym("n")))] },
+    };
+    let read = param(DType::F32, Access::Read);
+    let params = vec![read.clone(), read.clone(), read, param(DType::F32, Access::Write)];
+    let mut scope = Scope::new();
+    scope.declare("s0", Some(1), Some(1000));
+    let mut plain = one_kernel(params, Body::Matmul(matmul), scope);
+    let (n, k) = (n as usize, k as usize);
+    let (w, bias) = (noise(n * k, 2), noise(n, 3));
+    set_constant(&mut plain, 1, &Data::f32(&w));
+    for to in [WeightType::Int8, WeightType::Bf16] {
+        let mut program = plain.clone();
+        assert_eq!(quantize_weights(&mut program, to), 1);
+        // What the weights are now, computed from the definition.
+        let now: Vec<f64> = match to {
+            WeightType::Int8 => w
+                .chunks(k)
+                .flat_map(|column| {
+                    let scale = column.iter().fold(0.0f32, |m, x| m.max(x.abs())) / 127.0;
+                    column.iter().map(move |x| f64::from((x / scale).round_ties_even()) * f64::from(scale))
+                })
+                .collect(),
+            WeightType::Bf16 => w
+                .iter()
+                .map(|x| {
+                    let step = 2f64.powi(f64::from(x.abs()).log2().floor() as i32 - 7);
+                    (f64::from(*x) / step).round_ties_even() * step
+                })
+                .collect(),
+        };
+        for target in targets() {
+            let runner = Runner::new(&program, &["s0"], &target);
+            // Few rows are widened in registers, many in a copy.
+            for m in [1usize, 3, 20, 97] {
+                let a = noise(m * k, 1);
+                let mut buffers =
+                    vec![Data::f32(&a), Data::f32(&[]), Data::f32(&bias), Data::f32(&vec![9.0; m * n]), Data::f32(&[])];
+                if let Some(BufferKind::Constant(scales)) = program.buffers.get(5).map(|b| &b.kind) {
+                    buffers.push(Data { dtype: DType::F32, bytes: scales.to_vec() });
+                }
+                assert_eq!(runner.run(&mut buffers, &[m as i64]), Outcome::Done);
+                let want: Vec<f64> = (0..m * n)
+                    .map(|i| {
+                        let (r, c) = (i / n, i % n);
+                        let dot: f64 = (0..k).map(|j| f64::from(a[r * k + j]) * now[c * k + j]).sum();
+                        (dot + f64::from(bias[c])).max(0.0)
+                    })
+                    .collect();
+                close(&buffers[3].as_f32(), &want, k as f64, &format!("{to:?} {:?} {m}x{n}x{k}", target.isa));
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::{Outcome, settings};
 use crate::compile::{self, Compiled, Settings};
 use crate::profile::{self, Profile};
-use crate::{execute, leaves, pipeline, tensors};
+use crate::{execute, leaves, pipeline, precision, tensors};
 use clap::Args;
 use pt2c_ir::{Diagnostic, Program};
 use pt2c_native::machine;
@@ -23,6 +23,8 @@ pub struct Flags {
     /// Processor to compile for
     #[arg(long, default_value = "native")]
     cpu: String,
+    #[command(flatten)]
+    precision: precision::Flags,
     /// Threads that a call uses; 0 = one for each processor
     #[arg(long, default_value_t = 1)]
     threads: u32,
@@ -53,7 +55,8 @@ fn compile_marked(program: &Program, settings: &Settings) -> Result<Compiled, Di
 pub fn run(flags: &Flags) -> Outcome {
     let program = compile::open(&flags.model)?.program;
     let inputs = leaves::inputs(&program, &tensors::read_all(&flags.inputs)?)?;
-    let settings = settings(&flags.model, Some("model"), &flags.cpu, Keep::default())?;
+    let mut settings = settings(&flags.model, Some("model"), &flags.cpu, Keep::default())?;
+    flags.precision.apply(&mut settings);
     let begun = Instant::now();
     let compiled = compile::compile(&program, &settings, &mut |_, _| Ok(()), &|_, _| {})?;
     let seconds = begun.elapsed().as_secs_f64();

@@ -2,6 +2,7 @@
 
 use super::{MessageFormat, Outcome, settings};
 use crate::compile;
+use crate::precision;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use pt2c_ir::Diagnostic;
@@ -30,6 +31,8 @@ pub struct Flags {
     /// Where the weights go: into the library, or into NAME.weights beside it, which is mapped at start
     #[arg(long, value_enum, default_value = "embed")]
     weights: WeightsFlag,
+    #[command(flatten)]
+    precision: precision::Flags,
     /// Also write these intermediate forms into the output folder (repeatable)
     #[arg(long, value_enum)]
     emit: Vec<Emit>,
@@ -118,6 +121,7 @@ pub fn run(flags: &Flags) -> Outcome {
     let mut settings = settings(&flags.model, flags.name.as_deref(), &flags.cpu, keep)?;
     settings.rewrite.stop_after = flags.stop_after_rewrite;
     settings.lower.winograd = !flags.direct_convolutions;
+    flags.precision.apply(&mut settings);
     let begun = Instant::now();
     let imported = flags.source.open(&flags.model)?;
     flags.message_format.show(&imported.warnings);
@@ -192,6 +196,9 @@ pub fn run(flags: &Flags) -> Outcome {
             weights.size() as f64 / 1e6,
             begun.elapsed().as_secs_f64()
         );
+        if let Some(difference) = flags.precision.measure(&imported.program, &compiled, &settings)? {
+            println!("{difference}");
+        }
     }
     Ok(())
 }
