@@ -1,7 +1,10 @@
 //! Persistent threads that divide one task at a time.
 //!
-//! The caller's thread publishes a range to the slot of each worker that takes part, handles the first range itself
-//! and waits until the count of open ranges is zero. Both sides spin for a while, then sleep on a condition variable;
+//! The caller's thread publishes the task to the slot of each worker that takes part, takes part itself and waits until
+//! the count of workers still at it is zero. Each thread has a share of the indices, the same at every task of a size,
+//! so that it finds in its caches what it wrote before. It takes ever smaller ranges from its share and then from those of
+//! others, so that all end together even where indices differ in work or another program takes a processor away.
+//! Both sides spin for a while, then sleep on a condition variable;
 //! no lock is taken unless the other side sleeps. The two flags that decide about it (work there / someone sleeps) are
 //! written and then read in opposite order by the two sides with sequentially consistent operations, so that a wake-up
 //! is never lost.
@@ -9,7 +12,7 @@
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering::*};
 
 use pt2c_abi::{Status, TaskFn};
 
@@ -87,34 +90,55 @@ impl Bed {
     }
 }
 
-/// One worker's part of a task; no function means: end.
+/// A task to take part in; no function means: end.
 #[derive(Clone, Copy)]
-struct Part {
+struct Work {
     task: Option<TaskFn>,
     args: *mut *mut c_void,
-    begin: i64,
-    end: i64,
+    extent: i64,
+    grain: i64,
+    /// Threads that take part.
+    threads: i64,
+}
+
+impl Work {
+    /// The first index of a thread's share.
+    fn share(&self, thread: i64) -> i64 {
+        let chunks = self.extent / self.grain + i64::from(self.extent % self.grain != 0);
+        let (each, extra) = (chunks / self.threads, chunks % self.threads);
+        (thread * each + thread.min(extra)).saturating_mul(self.grain).min(self.extent)
+    }
 }
 
 /// What one worker and the caller share; a cache line pair of its own.
 #[repr(C, align(128))]
 struct Slot {
-    /// Counts the parts that were published.
+    /// Counts what was published.
     sequence: AtomicU32,
     bed: Bed,
     /// Written before `sequence`, read after it.
-    part: UnsafeCell<Part>,
+    work: UnsafeCell<Work>,
+    /// The first index of this worker's share that nobody has taken.
+    next: Shared,
     pool: *const Pool,
+    /// Its number among the threads of a task, from 1.
+    own: i64,
     thread: usize,
 }
+
+/// A counter on a cache line of its own: every thread writes it.
+#[repr(C, align(64))]
+struct Shared(AtomicI64);
 
 /// The threads of one context. Lives at a fixed address.
 pub struct Pool {
     slots: Block,
     workers: usize,
     spins: u32,
-    /// Parts that are not finished yet.
+    /// Workers that have not finished yet.
     open: AtomicU32,
+    /// The first index that nobody has taken.
+    next: Shared,
     /// A task is being divided; one that a task starts runs undivided.
     busy: AtomicBool,
     bed: Bed,
@@ -142,6 +166,7 @@ impl Pool {
                 workers: 0,
                 spins: if threads > cpus { 0 } else { SPINS },
                 open: AtomicU32::new(0),
+                next: Shared(AtomicI64::new(0)),
                 busy: AtomicBool::new(false),
                 bed: Bed {
                     occupied: AtomicU32::new(0),
@@ -152,6 +177,7 @@ impl Pool {
             let pool = &mut *place;
             pool.bed.init();
             helgrind::untrack(ptr::from_ref(&pool.open).cast(), size_of::<AtomicU32>());
+            helgrind::untrack(ptr::from_ref(&pool.next).cast(), size_of::<AtomicI64>());
             helgrind::untrack(ptr::from_ref(&pool.busy).cast(), size_of::<AtomicBool>());
             // Signals are the application's business: the workers inherit a mask that blocks them all.
             let mut all = SignalSet([0; 128]);
@@ -162,7 +188,9 @@ impl Pool {
             for index in 0..workers {
                 let slot = Pool::slot(place, index);
                 (*slot).pool = place;
+                (*slot).own = index as i64 + 1;
                 (*slot).bed.init();
+                helgrind::untrack((&raw const (*slot).next).cast(), size_of::<AtomicI64>());
                 helgrind::untrack(ptr::from_ref(&(*slot).sequence).cast(), size_of::<AtomicU32>());
                 if libc::pthread_create(&mut (*slot).thread, ptr::null(), work, slot.cast()) != 0 {
                     (*slot).bed.destroy();
@@ -194,15 +222,15 @@ impl Pool {
         }
     }
 
-    /// Hands a part to a worker that has none.
+    /// Hands a task to a worker that has none.
     ///
     /// # Safety
     /// As [`Pool::slot`]; only the owner of the pool publishes.
-    unsafe fn publish(pool: *const Pool, index: usize, part: Part) {
-        // SAFETY: the worker reads the part only after it has seen the new sequence number.
+    unsafe fn publish(pool: *const Pool, index: usize, work: Work) {
+        // SAFETY: the worker reads it only after it has seen the new sequence number.
         unsafe {
             let slot = Pool::slot(pool, index);
-            (*slot).part.get().write(part);
+            (*slot).work.get().write(work);
             helgrind::send(slot.cast());
             (*slot).sequence.fetch_add(1, SeqCst);
             (*slot).bed.wake();
@@ -217,7 +245,7 @@ impl Pool {
         // SAFETY: the threads are joined before their slots go.
         unsafe {
             for index in 0..(*pool).workers {
-                Pool::publish(pool, index, Part { task: None, args: ptr::null_mut(), begin: 0, end: 0 });
+                Pool::publish(pool, index, Work { task: None, args: ptr::null_mut(), extent: 0, grain: 1, threads: 1 });
             }
             for index in 0..(*pool).workers {
                 let slot = Pool::slot(pool, index);
@@ -243,22 +271,65 @@ impl Pool {
             let this = &*pool;
             let grain = grain.max(1);
             let chunks = extent / grain + i64::from(extent % grain != 0);
-            let parts = chunks.min(this.workers as i64 + 1);
-            if parts == 1 || this.busy.swap(true, Acquire) {
+            let threads = chunks.min(this.workers as i64 + 1);
+            if threads == 1 || this.busy.swap(true, Acquire) {
                 task(args, 0, extent);
                 return;
             }
-            let (each, extra) = (chunks / parts, chunks % parts);
-            let begin = |part: i64| (part * each + part.min(extra)).saturating_mul(grain).min(extent);
-            this.open.store(parts as u32 - 1, SeqCst);
-            for part in 1..parts {
-                let range = Part { task: Some(task), args, begin: begin(part), end: begin(part + 1) };
-                Pool::publish(pool, part as usize - 1, range);
+            this.open.store(threads as u32 - 1, SeqCst);
+            let work = Work { task: Some(task), args, extent, grain, threads };
+            for thread in 0..threads {
+                (*Pool::next(pool, thread)).store(work.share(thread), Relaxed);
             }
-            task(args, 0, begin(1));
+            for worker in 1..threads {
+                Pool::publish(pool, worker as usize - 1, work);
+            }
+            Pool::take_part(pool, 0, task, &work);
             this.bed.wait(this.spins, || this.open.load(SeqCst) == 0);
             helgrind::receive(ptr::from_ref(&this.open).cast());
             this.busy.store(false, Release);
+        }
+    }
+
+    /// The counter of a thread's share; thread 0 is the caller.
+    ///
+    /// # Safety
+    /// As [`Pool::slot`].
+    unsafe fn next(pool: *const Pool, thread: i64) -> *const AtomicI64 {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            match usize::try_from(thread - 1) {
+                Ok(worker) => &raw const (*Pool::slot(pool, worker)).next.0,
+                Err(_) => &raw const (*pool).next.0,
+            }
+        }
+    }
+
+    /// Handles ranges until none is left: of this thread's share, then of the others'. Each is half of what is left of
+    /// the share, a whole number of grains.
+    ///
+    /// # Safety
+    /// As [`Pool::slot`]; the work is published, so that the counters belong to it.
+    unsafe fn take_part(pool: *const Pool, own: i64, task: TaskFn, work: &Work) {
+        for step in 0..work.threads {
+            let thread = (own + step) % work.threads;
+            let last = work.share(thread + 1);
+            // SAFETY: by the caller's promise.
+            let next = unsafe { &*Pool::next(pool, thread) };
+            let mut begin = next.load(Relaxed);
+            while begin < last {
+                let length = ((last - begin) / 2 / work.grain * work.grain).max(work.grain);
+                let end = begin.saturating_add(length).min(last);
+                // What the range reads was written before the work was published.
+                match next.compare_exchange_weak(begin, end, Relaxed, Relaxed) {
+                    Ok(_) => {
+                        // SAFETY: by the caller's promise; no other thread has this range.
+                        unsafe { task(work.args, begin, end) };
+                        begin = next.load(Relaxed);
+                    }
+                    Err(now) => begin = now,
+                }
+            }
         }
     }
 }
@@ -274,11 +345,11 @@ unsafe extern "C" fn work(slot: *mut c_void) -> *mut c_void {
             (*slot).bed.wait(pool.spins, || (*slot).sequence.load(SeqCst) != seen);
             seen = seen.wrapping_add(1);
             helgrind::receive(slot.cast());
-            let part = *(*slot).part.get();
-            let Some(task) = part.task else {
+            let work = *(*slot).work.get();
+            let Some(task) = work.task else {
                 return ptr::null_mut();
             };
-            task(part.args, part.begin, part.end);
+            Pool::take_part(pool, (*slot).own, task, &work);
             helgrind::send(ptr::from_ref(&pool.open).cast());
             if pool.open.fetch_sub(1, SeqCst) == 1 {
                 pool.bed.wake();
