@@ -1,6 +1,6 @@
 //! Distances and similarities.
 
-use super::common::{dim_arg, outputs, plus, tensor, wide, widened};
+use super::common::{dim_arg, modulus, outputs, plus, tensor, wide, widened};
 use super::{Builder, Decomposition, Val};
 use pt2c_ir::dim::Dim;
 use pt2c_ops::aten::distance::exponent;
@@ -117,11 +117,13 @@ fn cosine(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
 
 fn pairwise(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
     let out = output(b, c)?;
-    let compute = wide(out.dtype);
+    let given = b.result_type(c, &["x1", "x2"])?;
+    let compute = if given.is_complex() { given } else { wide(out.dtype) };
     let (x, y) = (tensor(c, "x1")?, tensor(c, "x2")?);
     let (x, y) = (b.cast(x, compute)?, b.cast(y, compute)?);
     let difference = b.sub(x, y)?;
     let difference = plus(b, difference, c.float("eps")?)?;
+    let difference = if compute.is_complex() { modulus(b, difference)? } else { difference };
     let last = b.rank(difference) - 1;
     let y = norm(b, difference, &[last], c.float("p")?)?;
     let y = b.reshape(y, &out.shape)?;
@@ -132,19 +134,18 @@ fn renorm(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
     let input = tensor(c, "self")?;
     let dtype = b.dtype(input);
     let x = widened(b, input)?;
-    let compute = b.dtype(x);
-    if !compute.is_float() {
-        return Err(OpError::Unsupported("renorm of complex numbers".into()));
-    }
+    let compute = b.dtype(x).to_real();
     let dim = dim_arg(c, "dim", b.rank(x))?;
     let dims: Vec<usize> = (0..b.rank(x)).filter(|&d| d != dim).collect();
-    let size = norm(b, x, &dims, c.float("p")?)?;
+    let sizes = if b.dtype(x).is_complex() { modulus(b, x)? } else { x };
+    let size = norm(b, sizes, &dims, c.float("p")?)?;
     let most = b.constant(c.float("maxnorm")?, compute)?;
     let safe = plus(b, size, 1e-7)?;
     let factor = b.div(most, safe)?;
     let one = b.constant(1.0, compute)?;
     let above = b.gt(size, most)?;
     let factor = b.where_(above, factor, one)?;
+    let factor = b.cast(factor, b.dtype(x))?;
     let y = b.mul(x, factor)?;
     Ok(vec![b.cast(y, dtype)?])
 }

@@ -1,6 +1,6 @@
 //! Losses.
 
-use super::common::{opt_tensor, outputs, plus, tensor, times, wide};
+use super::common::{modulus, opt_tensor, outputs, plus, tensor, times, wide};
 use super::softmax::log_softmax;
 use super::{Builder, Decomposition, Val};
 use pt2c_ir::{Arg, DType, Fact};
@@ -41,7 +41,12 @@ fn result(b: &Builder<'_>, c: &Call<'_, Val>) -> Result<(Fact, DType), OpError> 
 
 /// Two operands in the dtype they are computed in.
 fn pair(b: &mut Builder<'_>, c: &Call<'_, Val>, x: &str, y: &str) -> Result<(Val, Val), OpError> {
-    let (_, compute) = result(b, c)?;
+    let (_, mut compute) = result(b, c)?;
+    // Distances of complex numbers are real.
+    let given = b.result_type(c, &[x, y])?;
+    if given.is_complex() {
+        compute = given;
+    }
     Ok((b.cast(tensor(c, x)?, compute)?, b.cast(tensor(c, y)?, compute)?))
 }
 
@@ -76,7 +81,7 @@ fn mse(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
 
 fn l1(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
     let d = difference(b, c)?;
-    let losses = b.abs(d)?;
+    let losses = modulus(b, d)?;
     finish(b, c, losses)
 }
 

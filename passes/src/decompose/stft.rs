@@ -39,8 +39,12 @@ fn places(b: &mut Builder<'_>, frames: &Frames, count: &Dim) -> Result<Val, OpEr
 fn stft(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
     let input = tensor(c, "self")?;
     let out = outputs(b, c)?.into_iter().next().ok_or_else(|| OpError::invalid("no output"))?;
-    let frames = Frames::new(c, false)?;
-    let dtype = super::common::wide(b.dtype(input));
+    let window_dtype = opt_tensor(c, "window")?.map(|w| b.dtype(w));
+    let given = b.dtype(input);
+    let complex = given.is_complex() || window_dtype.is_some_and(pt2c_ir::DType::is_complex);
+    let frames = Frames::new(c, complex)?;
+    let wide = super::common::wide(given);
+    let dtype = if complex { wide.to_complex().unwrap_or(wide) } else { wide };
     let shape = b.shape(input);
     let (length, lead) = shape.split_last().ok_or_else(|| OpError::invalid("stft takes a signal"))?;
     let rows = flattened(lead);
@@ -97,7 +101,9 @@ fn istft(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
     let x = b.reshape(input, &[rows.clone(), bins.clone(), count.clone()])?;
     let x = b.transpose(x, 1, 2)?;
     let args = vec![Arg::Tensor(x), Arg::Int(Dim::int(frames.size)), Arg::Int(Dim::int(2)), Arg::None];
-    let mut signal = b.one("aten.fft_irfft.default", args)?;
+    // Of a two-sided spectrum of a real signal only the first half is read.
+    let mut signal =
+        b.one(if dtype.is_complex() { "aten.fft_ifft.default" } else { "aten.fft_irfft.default" }, args)?;
     if frames.normalized {
         signal = times(b, signal, (frames.size as f64).sqrt())?;
     }

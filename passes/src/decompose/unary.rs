@@ -315,7 +315,7 @@ fn scaled(b: &mut Builder<'_>, c: &Call<'_, Val>, k: f64) -> Result<Vec<Val>, Op
 
 fn sinc(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Result<Vec<Val>, OpError> {
     let x = float_operand(b, c)?;
-    let dtype = real(b, x)?;
+    let dtype = b.dtype(x);
     let x = b.cast(x, wide(dtype))?;
     let px = times(b, x, PI)?;
     let sine = b.sin(px)?;

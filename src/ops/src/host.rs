@@ -236,6 +236,16 @@ pub fn round_result(
     Ok(vec![out])
 }
 
+/// Refuses complex operands, for evaluations over real numbers.
+pub fn only_real(call: &Call<'_, Tensor>, names: &[&str]) -> Result<(), OpError> {
+    for name in names {
+        if call.tensor(name)?.dtype().is_complex() {
+            return Err(OpError::Unsupported(format!("`{}` of complex numbers", call.op.name)));
+        }
+    }
+    Ok(())
+}
+
 /// Floats as f64; other tensors as they are.
 pub fn widened(x: &Tensor) -> Tensor {
     if x.dtype().is_float() { x.cast(DType::F64) } else { x.clone() }

@@ -116,14 +116,12 @@ fn pairwise_fact(c: &Call<'_, Fact>) -> Result<Vec<Fact>, OpError> {
     let mut shape = shape::broadcast(c.scope, &a.shape, &b.shape)?;
     let last = shape.len().checked_sub(1).ok_or_else(|| OpError::invalid("pairwise_distance takes vectors"))?;
     shape = shape::reduced(&shape, &[last], c.bool("keepdim")?);
-    let dtype = promote_types(a.dtype, b.dtype);
-    if dtype.is_complex() {
-        return Err(OpError::Unsupported("the distance of complex vectors".into()));
-    }
+    let dtype = promote_types(a.dtype, b.dtype).to_real();
     Ok(vec![Fact::new(if dtype.is_float() { dtype } else { DType::F32 }, shape)])
 }
 
 fn pairwise(c: &Call<'_, Tensor>) -> Result<Tensor, OpError> {
+    host::only_real(c, &["x1", "x2"])?;
     let (p, eps) = (c.float("p")?, c.float("eps")?);
     let (_, out) = host::result_of(c)?;
     let difference = host::binary(c.tensor("x1")?, c.tensor("x2")?, |x, y| x - y + eps)?;
@@ -133,6 +131,7 @@ fn pairwise(c: &Call<'_, Tensor>) -> Result<Tensor, OpError> {
 
 /// Slices along `dim` whose norm is above `maxnorm` scaled down to it.
 fn renorm(c: &Call<'_, Tensor>) -> Result<Tensor, OpError> {
+    host::only_real(c, &["self"])?;
     let (x, p, most) = (c.tensor("self")?, c.float("p")?, c.float("maxnorm")?);
     let dim = wrap_dim(c.int("dim")?, x.rank())?;
     let count = x.shape()[dim];

@@ -34,7 +34,10 @@ pub const OPS: &[OpDef] = &[
             false => t * (t.ln() - x),
         })
     }),
-    rounded!("l1_loss(Tensor self, Tensor target, int reduction=1) -> Tensor", |c| pointwise(c, "self", "target"), |c| elementwise(c, "self", "target", |x, t| (x - t).abs())),
+    rounded!("l1_loss(Tensor self, Tensor target, int reduction=1) -> Tensor", distance_fact, |c| {
+        host::only_real(c, &["self", "target"])?;
+        elementwise(c, "self", "target", |x, t| (x - t).abs())
+    }),
     rounded!("margin_ranking_loss(Tensor input1, Tensor input2, Tensor target, float margin=0., int reduction=1) -> Tensor", ranking_fact, ranking),
     rounded!("mse_loss(Tensor self, Tensor target, int reduction=1) -> Tensor", |c| pointwise(c, "self", "target"), |c| elementwise(c, "self", "target", |x, t| (x - t) * (x - t))),
     rounded!("nll_loss(Tensor self, Tensor target, Tensor? weight=None, int reduction=1, SymInt ignore_index=-100) -> Tensor", class_fact, |c| Ok(nll(c, c.tensor("self")?)?.0)),
@@ -70,6 +73,13 @@ fn fractional(dtype: DType) -> DType {
 fn pointwise(c: &Facts<'_>, x: &str, target: &str) -> Result<Vec<Fact>, OpError> {
     let (x, t) = (c.tensor(x)?, c.tensor(target)?);
     after(c, promote_types(x.dtype, t.dtype), shape::broadcast(c.scope, &x.shape, &t.shape)?)
+}
+
+/// Of the distance of two numbers, which is real.
+fn distance_fact(c: &Facts<'_>) -> Result<Vec<Fact>, OpError> {
+    let (x, t) = (c.tensor("self")?, c.tensor("target")?);
+    let dtype = promote_types(x.dtype, t.dtype).to_real();
+    after(c, dtype, shape::broadcast(c.scope, &x.shape, &t.shape)?)
 }
 
 fn reduce(c: &Host<'_>, losses: Tensor) -> Result<Tensor, OpError> {
@@ -178,10 +188,11 @@ fn triplet_fact(c: &Facts<'_>) -> Result<Vec<Fact>, OpError> {
     let mut shape = shape::broadcast_all(c.scope, [&a.shape[..], &p.shape, &n.shape])?;
     shape.pop();
     let dtype = promote_types(promote_types(a.dtype, p.dtype), n.dtype);
-    after(c, fractional(dtype), shape)
+    after(c, fractional(dtype).to_real(), shape)
 }
 
 fn triplet(c: &Host<'_>) -> Result<Tensor, OpError> {
+    host::only_real(c, &["anchor", "positive", "negative"])?;
     let (p, eps, margin) = (c.float("p")?, c.float("eps")?, c.float("margin")?);
     let distance = |x: &str, y: &str| -> Result<Tensor, OpError> {
         let d = binary(c.tensor(x)?, c.tensor(y)?, |x, y| x - y + eps)?;

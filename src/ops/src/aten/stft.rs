@@ -62,10 +62,7 @@ impl Frames {
 fn stft_fact(c: &Call<'_, Fact>) -> Result<Vec<Fact>, OpError> {
     let x = c.tensor("self")?;
     let window = c.opt_tensor("window")?.is_some_and(|w| w.dtype.is_complex());
-    if x.dtype.is_complex() || window {
-        return Err(OpError::Unsupported("a short-time transform of a complex signal or window".into()));
-    }
-    let frames = Frames::new(c, false)?;
+    let frames = Frames::new(c, x.dtype.is_complex() || window)?;
     let (Some(length), lead) = (x.shape.last(), &x.shape[..x.rank().saturating_sub(1)]) else {
         return Err(OpError::invalid("stft takes a signal or a batch of signals"));
     };
@@ -80,7 +77,7 @@ fn stft_fact(c: &Call<'_, Fact>) -> Result<Vec<Fact>, OpError> {
     if !as_complex {
         shape.push(Dim::int(2));
     }
-    Ok(vec![Fact::new(if as_complex { complex } else { x.dtype }, shape)])
+    Ok(vec![Fact::new(if as_complex { complex } else { x.dtype.to_real() }, shape)])
 }
 
 /// The window inside a frame, zero around.
@@ -97,6 +94,9 @@ fn window_of(c: &Call<'_, Tensor>, frames: &Frames) -> Result<Vec<f64>, OpError>
 
 fn stft(c: &Call<'_, Tensor>) -> Result<Vec<Tensor>, OpError> {
     let input = c.tensor("self")?;
+    if input.dtype().is_complex() || c.opt_tensor("window")?.is_some_and(|w| w.dtype().is_complex()) {
+        return Err(OpError::Unsupported("stft of complex numbers".into()));
+    }
     let (dtype, out) = host::result_of(c)?;
     let frames = Frames::new(c, false)?;
     let mut x = input.cast(DType::F64);
@@ -134,11 +134,8 @@ fn stft(c: &Call<'_, Tensor>) -> Result<Vec<Tensor>, OpError> {
 fn istft_fact(c: &Call<'_, Fact>) -> Result<Vec<Fact>, OpError> {
     let x = c.tensor("self")?;
     let frames = Frames::new(c, false)?;
-    // Without being told, as many frequencies as a frame is long are a two-sided spectrum.
-    let bins = x.rank().checked_sub(2).and_then(|d| x.shape.get(d)).and_then(Dim::as_int);
-    let two_sided = !frames.onesided || opt_bool(c, "onesided")?.is_none() && bins == Some(frames.size);
-    if c.bool("return_complex")? || !x.dtype.is_complex() || two_sided {
-        return Err(OpError::Unsupported("istft to a complex signal, or of a two-sided or real spectrum".into()));
+    if !x.dtype.is_complex() {
+        return Err(OpError::invalid("istft takes a complex spectrum"));
     }
     let [lead @ .., _, count] = &x.shape[..] else { return Err(OpError::invalid("istft takes a spectrum")) };
     let length = match c.opt_dim("length")? {
@@ -148,13 +145,17 @@ fn istft_fact(c: &Call<'_, Fact>) -> Result<Vec<Fact>, OpError> {
             if frames.center { &whole - &Dim::int(frames.size / 2 * 2) } else { whole }
         }
     };
-    Ok(vec![Fact::new(x.dtype.to_real(), [lead, &[length]].concat())])
+    let dtype = if c.bool("return_complex")? { x.dtype } else { x.dtype.to_real() };
+    Ok(vec![Fact::new(dtype, [lead, &[length]].concat())])
 }
 
 fn istft(c: &Call<'_, Tensor>) -> Result<Vec<Tensor>, OpError> {
     let x = c.tensor("self")?;
     let (dtype, out) = host::result_of(c)?;
     let frames = Frames::new(c, false)?;
+    if dtype.is_complex() {
+        return Err(OpError::Unsupported("istft to a complex signal".into()));
+    }
     let (size, hop) = (frames.size as usize, frames.hop as usize);
     let &[.., bins, count] = x.shape() else { return Err(OpError::invalid("istft takes a spectrum")) };
     let rows = x.numel() / (bins * count).max(1);
@@ -173,7 +174,8 @@ fn istft(c: &Call<'_, Tensor>) -> Result<Vec<Tensor>, OpError> {
                     let angle = 2.0 * std::f64::consts::PI * (i * k % size) as f64 / size as f64;
                     (x.get((row * bins + k) * count + t).to_complex() * Complex64::from_polar(twice, angle)).re
                 };
-                signal[t * hop + i] += (0..bins).map(term).sum::<f64>() * scale * window[i];
+                // Of a two-sided spectrum only the first half is read.
+                signal[t * hop + i] += (0..bins.min(size / 2 + 1)).map(term).sum::<f64>() * scale * window[i];
                 weight[t * hop + i] += window[i] * window[i];
             }
         }

@@ -19,6 +19,11 @@ pub fn widened(b: &mut Builder<'_>, x: Val) -> Result<Val, OpError> {
     b.cast(x, dtype)
 }
 
+/// The absolute value of real or complex numbers, which is real.
+pub fn modulus(b: &mut Builder<'_>, x: Val) -> Result<Val, OpError> {
+    if b.dtype(x).is_complex() { b.one("aten.abs.default", vec![Arg::Tensor(x)]) } else { b.abs(x) }
+}
+
 /// Sum over dimensions, which stay with size 1, divided by the number of elements summed.
 pub fn mean(b: &mut Builder<'_>, x: Val, dims: &[usize]) -> Result<Val, OpError> {
     let sum = b.keepdim_reduce(x, dims, "sum")?;
