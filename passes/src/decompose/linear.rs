@@ -2,7 +2,7 @@
 
 use super::common::{opt_tensor, scaled, tensor, widened};
 use super::{Builder, Decomposition, Val};
-use pt2c_ir::DType;
+use pt2c_ir::{Arg, DType};
 use pt2c_ir::dim::Dim;
 use pt2c_ops::aten::linear::{cross_dim, tensordot_dims};
 use pt2c_ops::{Call, OpError};
@@ -159,10 +159,11 @@ fn chain(b: &mut Builder<'_>, c: &Call<'_, Val>, arg: &str) -> Outputs {
 
 /// Repeated squaring.
 fn power(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
-    let x = tensor(c, "self")?;
+    let mut x = tensor(c, "self")?;
     let mut n = c.int("n")?;
     if n < 0 {
-        return Err(OpError::Unsupported("a negative matrix power: invert the matrix outside the model".into()));
+        x = b.one("aten.linalg_inv.default", vec![Arg::Tensor(x)])?;
+        n = n.checked_neg().ok_or_else(|| OpError::invalid("a matrix power that is no number of factors"))?;
     }
     if n == 0 {
         let fact = b.fact(x);
@@ -252,15 +253,38 @@ fn bilinear(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
     }])
 }
 
+/// The operands of a contraction, one summed over each dimension where only the other has size 1.
+fn summed_where_one(
+    b: &mut Builder<'_>,
+    c: &Call<'_, Val>,
+    mut x: Val,
+    mut y: Val,
+    dx: &[usize],
+    dy: &[usize],
+) -> Result<(Val, Val), OpError> {
+    for (&i, &j) in dx.iter().zip(dy) {
+        let (m, n) = (b.shape(x)[i].clone(), b.shape(y)[j].clone());
+        if !c.scope.prove_eq(&m, &n).is_no() {
+            continue;
+        }
+        if n.is_one() {
+            x = b.keepdim_reduce(x, &[i], "sum")?;
+        } else if m.is_one() {
+            y = b.keepdim_reduce(y, &[j], "sum")?;
+        } else {
+            return Err(OpError::Invalid(format!("tensordot contracts dimensions of sizes {m} and {n}")));
+        }
+    }
+    Ok((x, y))
+}
+
 fn tensordot(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
     let (x, y) = (tensor(c, "self")?, tensor(c, "other")?);
     let [keep_x, dx, keep_y, dy] = tensordot_dims(c, b.rank(x), b.rank(y))?;
+    let (x, y) = summed_where_one(b, c, x, y, &dx, &dy)?;
     let (sx, sy) = (b.shape(x), b.shape(y));
     let pick = |s: &[Dim], dims: &[usize]| -> Vec<Dim> { dims.iter().map(|&d| s[d].clone()).collect() };
     let flat = |s: &[Dim]| s.iter().fold(Dim::ONE, |n, d| &n * d);
-    if dx.iter().zip(&dy).any(|(&i, &j)| c.scope.prove_eq(&sx[i], &sy[j]).is_no()) {
-        return Err(OpError::Unsupported("tensordot that broadcasts a contracted dimension".into()));
-    }
     let (m, n, k) = (pick(&sx, &keep_x), pick(&sy, &keep_y), pick(&sx, &dx));
     let x = b.permute(x, &[keep_x, dx].concat())?;
     let x = b.reshape(x, &[flat(&m), flat(&k)])?;

@@ -4,7 +4,7 @@ use crate::host::{self, binary, rounded, widened};
 use crate::{Call, OpDef, OpError, Scalar, Tensor, shape, wrap_dim};
 use num_complex::Complex64;
 use pt2c_ir::dim::{Dim, Scope};
-use pt2c_ir::{DType, Fact};
+use pt2c_ir::{Arg, DType, Fact};
 
 /// The family.
 #[rustfmt::skip]
@@ -246,17 +246,18 @@ fn chain(c: &Host<'_>, arg: &str) -> Evaluated {
 }
 
 fn power_fact(c: &Facts<'_>) -> Inferred {
-    if c.int("n")? < 0 {
-        return Err(OpError::Unsupported("a negative matrix power: invert the matrix outside the model".into()));
-    }
     Ok(vec![c.tensor("self")?.clone()])
 }
 
 fn power(c: &Host<'_>) -> Evaluated {
-    let x = widened(c.tensor("self")?);
+    let mut x = widened(c.tensor("self")?);
+    let power = c.int("n")?;
+    if power < 0 {
+        x = host::call1("aten.linalg_inv.default", vec![Arg::Tensor(x)])?;
+    }
     let n = x.shape().last().copied().unwrap_or(1);
     let unit = Tensor::from_fn(x.dtype(), x.shape(), |i| Scalar::Int(i64::from(i / n % n == i % n)));
-    (0..c.int("n")?).try_fold(unit, |p, _| multiply(&p, &x))
+    (0..power.unsigned_abs()).try_fold(unit, |p, _| multiply(&p, &x))
 }
 
 /// The dimension of a cross product: given, or the first of size 3.
@@ -383,8 +384,19 @@ fn tensordot(c: &Host<'_>) -> Evaluated {
     let (a, b) = (c.tensor("self")?, c.tensor("other")?);
     let (_, shape) = host::result_of(c)?;
     let [keep_a, da, keep_b, db] = tensordot_dims(c, a.rank(), b.rank())?;
-    if da.iter().zip(&db).any(|(&i, &j)| a.shape()[i] != b.shape()[j]) {
-        return Err(OpError::Unsupported("tensordot that broadcasts a contracted dimension".into()));
+    let (mut a, mut b) = (a.clone(), b.clone());
+    for (&i, &j) in da.iter().zip(&db) {
+        // Of a size and 1, the other is summed.
+        let summed = |x: &Tensor, d: usize| {
+            let args = vec![Arg::Tensor(x.clone()), Arg::Ints(vec![Dim::int(d as i64)]), Arg::Bool(true), Arg::None];
+            host::call1("aten.sum.dim_IntList", args)
+        };
+        match (a.shape()[i], b.shape()[j]) {
+            (m, n) if m == n => {}
+            (_, 1) => a = summed(&a, i)?,
+            (1, _) => b = summed(&b, j)?,
+            _ => return Err(OpError::invalid("tensordot contracts dimensions of different sizes")),
+        }
     }
     let k: usize = da.iter().map(|&d| a.shape()[d]).product();
     let m: usize = keep_a.iter().map(|&d| a.shape()[d]).product();
