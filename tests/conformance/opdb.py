@@ -145,10 +145,13 @@ def evaluate(module, inputs):
 
 def is_random(module, inputs, outputs) -> bool:
     """Whether another seed gives another result. Some entries of the database set a seed of their own: not here."""
-    torch.manual_seed(2)
-    with torch.no_grad(), unittest.mock.patch("torch.manual_seed"):
-        again = module(*copies(inputs))
-    return any(a.shape != b.shape or not same(a, b) for a, b in zip(outputs, again))
+    for seed in range(2, 8):
+        torch.manual_seed(seed)
+        with torch.no_grad(), unittest.mock.patch("torch.manual_seed"):
+            again = module(*copies(inputs))
+        if any(a.shape != b.shape or not same(a, b) for a, b in zip(outputs, again)):
+            return True
+    return False
 
 
 def same(a, b) -> bool:
@@ -181,9 +184,13 @@ def tolerances(outputs, wide, pointwise: bool):
     return found
 
 
+# Pointwise sums of products, which may cancel: errors are relative to what is added, not to the result.
+SUMS = ("aten.addcmul", "aten.addcdiv", "aten.lerp")
+
+
 def is_pointwise(program) -> bool:
     targets = [n.target for n in program.graph.nodes if n.op == "call_function"]
-    return all(torch.Tag.pointwise in getattr(t, "tags", ()) for t in targets)
+    return not any(str(t).startswith(SUMS) for t in targets) and all(torch.Tag.pointwise in getattr(t, "tags", ()) for t in targets)
 
 
 def first_line(error) -> str:
@@ -235,6 +242,10 @@ def export(module, inputs, stem: Path, dynamic: bool) -> dict:
         shapes = (tuple({d: torch.export.Dim.AUTO for d in range(t.dim())} for t in inputs),)
     with torch.no_grad():
         program = torch.export.export(module, tuple(copies(inputs)), dynamic_shapes=shapes, strict=False)
+    with torch.no_grad():
+        # A few exported programs refuse the very inputs they were made with (a bound that is too narrow).
+        torch.manual_seed(1)
+        program.module()(*copies(inputs))
     torch.export.save(program, stem.with_name(stem.name + ".pt2"))
     pointwise = is_pointwise(program)
     targets = sorted({str(n.target) for n in program.graph.nodes if n.op == "call_function"})

@@ -29,11 +29,13 @@ fn attention(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Result<Val, OpError> {
     let (mut q, mut k, mut v) = (tensor(c, "query")?, tensor(c, "key")?, tensor(c, "value")?);
     let scale = scale_of(c, &features(b, q)?)?;
     // The primitive has a dimension of heads, which key and value may have fewer of, and equal batch dimensions.
-    let rank = b.rank(q).max(b.rank(k)).max(b.rank(v)).max(3);
+    let mask = opt_tensor(c, "attn_mask")?;
+    let operands: Vec<Val> = [q, k, v].into_iter().chain(mask).collect();
+    let rank = operands.iter().map(|x| b.rank(*x)).fold(3, usize::max);
     let grouped = c.op.schema.position("enable_gqa").is_some() && c.bool("enable_gqa")?;
     let mut lead: Vec<Dim> = Vec::new();
     let outer = |shape: Vec<Dim>| -> Vec<Dim> { shape[..shape.len().saturating_sub(2)].to_vec() };
-    for x in [q, k, v] {
+    for &x in &operands {
         let mut own = outer(b.shape(x));
         if grouped {
             own.pop();
@@ -56,7 +58,7 @@ fn attention(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Result<Val, OpError> {
         wanted.extend(shape[shape.len().saturating_sub(2)..].iter().cloned());
         *x = b.expand(*x, &wanted)?;
     }
-    let mask = match opt_tensor(c, "attn_mask")? {
+    let mask = match mask {
         Some(m) if b.dtype(m) != DType::Bool => Some(b.cast(m, b.dtype(q))?),
         other => other,
     };

@@ -2,8 +2,8 @@
 
 use super::common::{opt_tensor, scaled, tensor, widened};
 use super::{Builder, Decomposition, Val};
-use pt2c_ir::{Arg, DType};
 use pt2c_ir::dim::Dim;
+use pt2c_ir::{Arg, DType};
 use pt2c_ops::aten::linear::{cross_dim, tensordot_dims};
 use pt2c_ops::{Call, OpError};
 

@@ -30,11 +30,16 @@ fn infer(c: &Call<'_, Fact>) -> Result<Vec<Fact>, OpError> {
         return Err(OpError::invalid("attention needs operands of at least two dimensions"));
     }
     let last = q.rank() - 2;
-    let mut shape = if gqa(c)? {
-        q.shape[..last].to_vec()
-    } else {
-        shape::broadcast(c.scope, &q.shape[..last], &v.shape[..v.rank() - 2])?
-    };
+    let outer = |x: &Fact, kept: usize| x.shape[..x.rank().saturating_sub(kept)].to_vec();
+    // Grouped heads are as many as the query's; everything in front of them broadcasts.
+    let kept = if gqa(c)? { 3 } else { 2 };
+    let mut shape = shape::broadcast_all(c.scope, [&outer(q, kept)[..], &outer(k, kept), &outer(v, kept)])?;
+    if kept == 3 {
+        shape.extend(q.rank().checked_sub(3).map(|d| q.shape[d].clone()));
+    }
+    if let Some(mask) = c.opt_tensor("attn_mask")? {
+        shape = shape::broadcast(c.scope, &shape, &outer(mask, 2))?;
+    }
     shape.extend([q.shape[last].clone(), v.shape[v.rank() - 1].clone()]);
     Ok(vec![Fact::new(q.dtype, shape)])
 }

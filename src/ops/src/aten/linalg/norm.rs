@@ -104,7 +104,8 @@ fn norm<'s>(s: &'s Sheet<'_>, a: Term<'s>, ord: &Order) -> Result<Term<'s>, OpEr
             reduce(size.squared(), &[0, 1], "sum").sqrt()
         }
         Order::Nuclear => reduce(values(a)?, &[0], "sum"),
-        Order::Number(2.0) => reduce(values(a)?, &[0], "max"),
+        // The largest of none is 0.
+        Order::Number(2.0) => reduce(values(a)?, &[0], "max").max(0.0),
         Order::Number(-2.0) => reduce(values(a)?, &[0], "min"),
         Order::Number(ord) => {
             let size = a.op("aten.abs.default", Vec::new());
@@ -113,7 +114,7 @@ fn norm<'s>(s: &'s Sheet<'_>, a: Term<'s>, ord: &Order) -> Result<Term<'s>, OpEr
                 f64::INFINITY => reduce(size, &[0], "sum"),
                 _ => return Err(OpError::Invalid(format!("there is no matrix norm {ord}"))),
             };
-            reduce(sums, &[0], if ord > 0.0 { "max" } else { "min" })
+            if ord > 0.0 { reduce(sums, &[0], "max").max(0.0) } else { reduce(sums, &[0], "min") }
         }
     })
 }
