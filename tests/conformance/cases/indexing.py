@@ -95,3 +95,5 @@ def cases(r):
     r("aten.renorm.default", f(3, 4), 2, 0, 0.7)
     r("aten._embedding_bag.default", w, i(6, low=0, high=7), t([0, 2, 5], i64), only=[0])
     r("aten._embedding_bag_forward_only.default", w, i(6, low=0, high=7), t([0, 2, 5], i64), False, 1, only=[0])
+    for norm, most in ((2.0, 1.0), (1.0, 2.0)):
+        r("aten.embedding_renorm.default", f(5, 4) * 2, t([0, 3, 3], i64), most, norm)

@@ -137,3 +137,4 @@ def cases(r):
         r("aten.ctc_loss.Tensor", logs, i(3, 4, low=1, high=5), torch.tensor([6, 5, 6]), torch.tensor([4, 2, 0]), 0, reduction)
         r("aten.ctc_loss.IntList", logs, i(7, low=1, high=5), [6, 5, 6], [4, 2, 1], 0, reduction, True)
     r("aten.ctc_loss.IntList", f(4, 2, 5).log_softmax(-1), i(2, 4, low=1, high=5), [4, 4], [4, 1], 0, 0, True)
+    r("aten._batch_norm_with_update_functional.default", f(4, 3, 5), f(3), f(3), f(3), pos(3), 0.1, 1e-5)

@@ -219,3 +219,5 @@ def cases(r):
     joins(r)
     repeats(r)
     pads(r)
+    r("aten.resize.default", f(3, 4), [2, 5])
+    r("aten.resize_as.default", f(3, 4), f(2, 3))

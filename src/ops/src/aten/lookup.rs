@@ -1,6 +1,6 @@
 //! Reading and writing by computed places: masked indexing, strided scatters, slices whose start is data.
 
-use crate::formula::formula;
+use crate::formula::{Sheet, Term, formula};
 use crate::{Builder, Call, OpDef, OpError, Val, wrap_dim};
 use pt2c_ir::dim::Dim;
 use pt2c_ir::{Arg, DType};
@@ -54,6 +54,17 @@ pub const OPS: &[OpDef] = &[
     }),
     OpDef::formula("fractional_max_pool2d(Tensor self, int[2] kernel_size, int[2] output_size, Tensor random_samples) -> (Tensor, Tensor)", |b, c| fractional(b, c, 2)),
     OpDef::formula("fractional_max_pool3d(Tensor self, int[3] kernel_size, int[3] output_size, Tensor random_samples) -> (Tensor, Tensor)", |b, c| fractional(b, c, 3)),
+    formula!("embedding_renorm(Tensor self, Tensor indices, float max_norm, float norm_type) -> Tensor", |s, c| vec![
+        renormed(s, c)?
+    ]),
+    formula!("resize(Tensor self, SymInt[] size, *, MemoryFormat? memory_format=None) -> Tensor", |s, c| vec![resized(
+        s,
+        c,
+        &c.dims("size")?
+    )?]),
+    formula!("resize_as(Tensor self, Tensor the_template, *, MemoryFormat? memory_format=None) -> Tensor", |s, c| vec![
+        resized(s, c, &s.arg(c, "the_template").shape())?
+    ]),
 ];
 
 /// The call's indices, each moved into range: where the mask does not hold they may be anything.
@@ -138,4 +149,45 @@ fn fractional(b: &mut Builder<'_>, c: &Call<'_, Val>, spatial: usize) -> Result<
     let (value, place) = (b.gather(values, best, 3)?, b.gather(flat, best, 3)?);
     let result = [&shape[..shape.len() - spatial], &outs[..]].concat();
     Ok(vec![b.reshape(value, &result)?, b.reshape(place, &result)?])
+}
+
+/// Rows that are looked up, scaled down to a norm of at most `max_norm`.
+fn renormed<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>) -> Result<Term<'s>, OpError> {
+    let (x, indices) = (s.arg(c, "self"), s.arg(c, "indices").cast(DType::I64));
+    let (p, most) = (c.float("norm_type")?, c.float("max_norm")?);
+    let [rows, _] = <[Dim; 2]>::try_from(x.shape()).map_err(|_| OpError::invalid("an embedding is a matrix"))?;
+    let count = indices.shape().iter().fold(Dim::ONE, |n, d| &n * d);
+    let at = indices.reshape(std::slice::from_ref(&count));
+    let asked = s.number(0.0, DType::I64).expand(std::slice::from_ref(&rows)).then(|b, zeros| {
+        let one = b.constant(1.0, DType::I64)?;
+        let ones = b.expand(one, std::slice::from_ref(&count))?;
+        b.scatter(zeros, at.value(), ones, 0, "set")
+    });
+    let wide = x.wide();
+    let more = vec![Arg::Float(p), Arg::Ints(vec![Dim::int(1)]), Arg::Bool(true), Arg::None];
+    let norm = wide.op("aten.linalg_vector_norm.default", more);
+    let large = norm.gt(most).and(asked.ne(0.0).unsqueeze(1));
+    let scale = norm.like(most) / (norm + 1e-7);
+    Ok((wide * large.pick(scale, 1.0)).cast(x.dtype()))
+}
+
+/// The first elements in another shape; what is beyond them is 0 (PyTorch leaves it undefined).
+fn resized<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>, size: &[Dim]) -> Result<Term<'s>, OpError> {
+    let x = s.arg(c, "self");
+    let count = |shape: &[Dim]| shape.iter().fold(Dim::ONE, |n, d| &n * d);
+    let (have, want) = (count(&x.shape()), count(size));
+    let flat = x.reshape(std::slice::from_ref(&have));
+    let fits = c.scope.prove_le(&want, &have);
+    if fits.is_yes() {
+        return Ok(flat.narrow(0, &Dim::ZERO, &want).reshape(size));
+    }
+    if !fits.is_no() {
+        return Err(OpError::Unsupported("resize to a size that may or may not be larger: use reshape".into()));
+    }
+    let missing = &want - &have;
+    let padded = flat.then(|b, v| {
+        let zero = b.constant(0.0, b.dtype(v))?;
+        b.pad(v, zero, &[Dim::ZERO], std::slice::from_ref(&missing))
+    });
+    Ok(padded.reshape(size))
 }

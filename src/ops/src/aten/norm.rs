@@ -3,12 +3,21 @@
 use crate::host::{self, binary, rounded, widened};
 use crate::{Call, OpDef, OpError, Tensor, wrap_dim};
 use pt2c_ir::dim::Dim;
-use pt2c_ir::{DType, Fact};
+use pt2c_ir::{Arg, DType, Fact};
 
 /// The family.
 #[rustfmt::skip]
 pub const OPS: &[OpDef] = &[
     OpDef::new("_fused_rms_norm(Tensor input, int[] normalized_shape, Tensor? weight, float? eps) -> (Tensor, Tensor)", fused_rms_fact, fused_rms),
+    OpDef::formula("_batch_norm_with_update_functional(Tensor input, Tensor? weight, Tensor? bias, Tensor running_mean, Tensor running_var, float momentum, float eps) -> (Tensor, Tensor, Tensor, Tensor, Tensor running_mean_out, Tensor running_var_out)", |b, c| {
+        let mut args = c.args.to_vec();
+        args.insert(5, Arg::Bool(true));
+        let mut results = b.with_defaults("aten._native_batch_norm_legit_functional.default", args)?;
+        // What PyTorch reserves for its backward kernels: nothing, on a CPU.
+        let zero = b.constant(0.0, DType::U8)?;
+        results.insert(3.min(results.len()), b.expand(zero, &[Dim::ZERO])?);
+        Ok(results)
+    }),
     OpDef::new("_native_batch_norm_legit.no_stats(Tensor input, Tensor? weight, Tensor? bias, bool training, float momentum, float eps) -> (Tensor, Tensor, Tensor)", |c| batch_fact(c, Stats::Saved), |c| batch(c, Stats::Saved)),
     OpDef::new("_native_batch_norm_legit_functional(Tensor input, Tensor? weight, Tensor? bias, Tensor running_mean, Tensor running_var, bool training, float momentum, float eps) -> (Tensor, Tensor, Tensor, Tensor running_mean_out, Tensor running_var_out)", |c| batch_fact(c, Stats::Running), |c| batch(c, Stats::Running)),
     OpDef::new("_native_batch_norm_legit_no_training(Tensor input, Tensor? weight, Tensor? bias, Tensor running_mean, Tensor running_var, float momentum, float eps) -> (Tensor, Tensor, Tensor)", |c| batch_fact(c, Stats::Saved), |c| batch(c, Stats::Saved)),

@@ -153,13 +153,22 @@ fn no_pure_form(op: &str) -> ImportErrorKind {
 
 /// Batch normalisation in training mode writes its running statistics although its schema does not say so.
 fn statistics(name: &str, args: &[NamedArg]) -> Option<Mutation> {
+    let tensor = |index: usize| args.get(index).and_then(Arg::as_tensor).cloned();
     let returned = match name {
         "batch_norm" => 1,
         "native_batch_norm" | "_native_batch_norm_legit" => 3,
+        "_batch_norm_with_update" => {
+            let op = "aten._batch_norm_with_update_functional.default";
+            return Some(Mutation::Statistics {
+                op,
+                args: args.to_vec(),
+                targets: [tensor(3)?, tensor(4)?],
+                returned: 4,
+            });
+        }
         _ => return None,
     };
     // All three begin (input, weight, bias, running_mean, running_var, training, momentum, eps).
-    let tensor = |index: usize| args.get(index).and_then(Arg::as_tensor).cloned();
     let targets = [tensor(3)?, tensor(4)?];
     if args.get(5).and_then(Arg::as_bool) != Some(true) {
         return None;
