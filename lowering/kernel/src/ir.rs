@@ -466,6 +466,8 @@ pub struct Matmul {
     pub b: MatmulB,
     /// Type of the accumulator: F32, F64, or an integer type.
     pub accumulator: DType,
+    /// Type that both operands are rounded to before they are multiplied, if any. A target may keep more bits.
+    pub rounding: Option<DType>,
     /// What is stored.
     pub epilogue: Epilogue,
 }

@@ -267,7 +267,8 @@ impl Printer<'_> {
             MatmulB::Strided { param, address } => self.element(*param, address),
             MatmulB::Constant { param, address } => format!("constant {}", self.element(*param, address)),
         };
-        self.epilogue(&format!("matmul:{} of {a} and {b}", m.accumulator), &m.epilogue);
+        let rounded = m.rounding.map_or_else(String::new, |dtype| format!(" rounded to {dtype}"));
+        self.epilogue(&format!("matmul:{} of {a} and {b}{rounded}", m.accumulator), &m.epilogue);
     }
 
     fn convolution(&mut self, c: &Convolution) {

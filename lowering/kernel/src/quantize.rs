@@ -3,7 +3,7 @@
 //!
 //! * int8: each column's weights are whole numbers from -127 to 127 times the column's own scale, its largest magnitude
 //!   divided by 127. The scale is a factor of the finished sum, so it costs one multiplication for each output.
-//! * bf16: weights are rounded to 8 significant bits.
+//! * bf16: weights are rounded to 8 significant bits; on request the rows that they are multiplied with as well.
 //!
 //! Only constants that nothing but matrix products with f32 sums read are changed; small ones stay exact.
 
@@ -22,6 +22,8 @@ pub enum WeightType {
     Int8,
     /// Floats of 16 bits with 8 significant ones.
     Bf16,
+    /// The same, and what they are multiplied with is rounded to it as well: some processors have products of such pairs.
+    Bf16Products,
 }
 
 /// Weights below this size are not worth the error.
@@ -94,8 +96,11 @@ fn change(kernel: &mut Kernel, param: usize, to: WeightType) {
     if let Some(p) = kernel.params.get_mut(param) {
         p.dtype = match to {
             WeightType::Int8 => DType::I8,
-            WeightType::Bf16 => DType::BF16,
+            WeightType::Bf16 | WeightType::Bf16Products => DType::BF16,
         };
+    }
+    if to == WeightType::Bf16Products {
+        m.rounding = Some(DType::BF16);
     }
     if to == WeightType::Int8 {
         kernel.params.push(Param { name: "scales".to_string(), dtype: DType::F32, access: Access::Read });
@@ -194,7 +199,7 @@ fn make(
     let weights: Vec<f32> =
         bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap_or_default())).collect();
     let (new, scales, dtype) = match to {
-        WeightType::Bf16 => {
+        WeightType::Bf16 | WeightType::Bf16Products => {
             (weights.iter().flat_map(|w| half::bf16::from_f32(*w).to_le_bytes()).collect(), None, DType::BF16)
         }
         WeightType::Int8 => {

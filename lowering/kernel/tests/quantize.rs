@@ -22,6 +22,7 @@ fn program(n: i64, k: i64, weights: &[f32]) -> KernelProgram {
         a: (0, Dim::sym("k")),
         b: MatmulB::Constant { param: 1, address: Dim::sym("n") * k + Dim::sym("k") },
         accumulator: DType::F32,
+        rounding: None,
         epilogue: Epilogue {
             lets: vec![Stmt::Let { var: Var(1), dtype: DType::F32, value: double }],
             stores: vec![(2, Dim::sym("n"), Expr::Var(Var(1)))],
@@ -90,6 +91,17 @@ fn sixteen_bits_round_to_eight_significant_ones() {
         run(&fewer, &a)[0]
     };
     assert_eq!([at(0), at(1), at(2)], [2.0, 2.015625, -6.0]);
+}
+
+#[test]
+fn rows_are_rounded_where_products_are() {
+    let (n, k) = (128usize, 128usize);
+    let mut fewer = program(n as i64, k as i64, &vec![1.0; n * k]);
+    assert_eq!(quantize_weights(&mut fewer, WeightType::Bf16Products), 1);
+    assert_eq!(verify(&fewer), vec![]);
+    let mut a = vec![0.0; k];
+    a[5] = 1.004;
+    assert_eq!(run(&fewer, &a)[7], 2.015625);
 }
 
 #[test]

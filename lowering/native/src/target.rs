@@ -102,6 +102,13 @@ fn accepted() -> String {
 pub const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
 impl Target {
+    /// Whether the processor multiplies pairs of bf16 numbers and adds them up in f32.
+    pub fn has_bf16_products(&self) -> bool {
+        let named = || NAMED.iter().find(|n| n.name == self.cpu).is_some_and(|n| n.extra.contains(&"avx512bf16"));
+        let listed = self.features.split(',').any(|f| f == "+avx512bf16");
+        self.isa == Isa::Avx512 && if self.features.is_empty() { named() } else { listed }
+    }
+
     /// Whether the processor executes a 512-bit instruction as two halves, so that two half as wide ones take as long.
     pub fn splits_vectors(&self) -> bool {
         self.isa == Isa::Avx512 && self.cpu == "znver4"

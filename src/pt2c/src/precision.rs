@@ -15,8 +15,12 @@ pub struct Flags {
     /// to read, with sums in f32. The difference to f32 is measured and shown
     #[arg(long, value_enum, value_name = "TYPE")]
     quantize_weights: Option<Weights>,
+    /// Round both operands of matrix products with constant weights: twice as fast where the processor multiplies such
+    /// pairs, with sums in f32. The difference to f32 is measured and shown
+    #[arg(long, value_enum, value_name = "TYPE", conflicts_with = "quantize_weights")]
+    precision: Option<Precision>,
     /// Inputs to measure the difference on, as for `pt2c run`; without any they are made up
-    #[arg(long, value_name = "FILE", requires = "quantize_weights")]
+    #[arg(long, value_name = "FILE")]
     measure_on: Vec<String>,
 }
 
@@ -28,13 +32,26 @@ enum Weights {
     Bf16,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Precision {
+    /// Floats with 8 significant bits
+    Bf16,
+}
+
 impl Flags {
+    /// What was chosen, and how it is called.
+    fn choice(&self) -> Option<(WeightType, &'static str)> {
+        match (self.precision, self.quantize_weights) {
+            (Some(Precision::Bf16), _) => Some((WeightType::Bf16Products, "bf16 products")),
+            (None, Some(Weights::Int8)) => Some((WeightType::Int8, "int8 weights")),
+            (None, Some(Weights::Bf16)) => Some((WeightType::Bf16, "bf16 weights")),
+            (None, None) => None,
+        }
+    }
+
     /// Writes the choice into the settings.
     pub fn apply(&self, settings: &mut Settings) {
-        settings.lower.weights = self.quantize_weights.map(|weights| match weights {
-            Weights::Int8 => WeightType::Int8,
-            Weights::Bf16 => WeightType::Bf16,
-        });
+        settings.lower.weights = self.choice().map(|(weights, _)| weights);
     }
 
     /// What the choice changes in the results, in a sentence; `None` if nothing was chosen.
@@ -47,10 +64,9 @@ impl Flags {
         compiled: &Compiled,
         settings: &Settings,
     ) -> Result<Option<String>, Diagnostic> {
-        let Some(weights) = self.quantize_weights else { return Ok(None) };
-        let name = weights.to_possible_value().map_or_else(String::new, |v| v.get_name().to_string());
+        let Some((_, name)) = self.choice() else { return Ok(None) };
         if !settings.target.runs_here() {
-            return Ok(Some(format!("{name} weights: not measured, because the code is for another processor")));
+            return Ok(Some(format!("{name}: not measured, because the code is for another processor")));
         }
         let (inputs, of) = if self.measure_on.is_empty() {
             (verify::made_inputs(program, 0), "made-up inputs")
@@ -58,7 +74,7 @@ impl Flags {
             (Some(leaves::inputs(program, &tensors::read_all(&self.measure_on)?)?), "the given inputs")
         };
         let Some(inputs) = inputs else {
-            return Ok(Some(format!("{name} weights: not measured, because no inputs could be made up; --measure-on")));
+            return Ok(Some(format!("{name}: not measured, because no inputs could be made up; --measure-on")));
         };
         let mut plain = settings.clone();
         plain.lower.weights = None;
@@ -77,7 +93,7 @@ impl Flags {
             }
         }
         Ok(Some(format!(
-            "{name} weights: on {of} outputs differ from f32 by at most {:.2} % of an output's largest magnitude, {:.3} % \
+            "{name}: on {of} outputs differ from f32 by at most {:.2} % of an output's largest magnitude, {:.3} % \
              in root mean square",
             100.0 * worst.largest,
             100.0 * worst.mean

@@ -43,6 +43,11 @@ fn weights_shrink_and_the_difference_is_told() {
         let percent: f64 = percent.parse().expect("a number");
         assert!(percent > 0.0 && percent < most, "{line}");
     }
+    let (both, told) = size(&["--precision", "bf16", "--measure-on", &inputs]);
+    assert!((exact - both - 256 * 360 * 2).abs() < 256 * 360 / 10, "{exact} {both}");
+    assert!(told.contains("bf16 products: on the given inputs outputs differ"), "{told}");
+    let output = compile(folder.path(), &["--precision", "bf16", "--quantize-weights", "int8"]);
+    assert!(!output.status.success(), "one choice excludes the other");
     let output = compile(folder.path(), &["--quantize-weights", "int8", "--cpu", "x86-64", "--quiet"]);
     assert!(output.status.success() && output.stdout.is_empty());
     let wrong = compile(folder.path(), &["--quantize-weights", "int3"]);

@@ -113,7 +113,17 @@ fn nest(frame: &mut Frame<'_>, axes: &[&Axis], f: &mut dyn FnMut(&mut Frame<'_>)
 }
 
 /// The sum over `k` of the products of two parameters' elements.
-fn products(frame: &mut Frame<'_>, k: &Axis, a: (usize, &Address), b: (usize, &Address)) -> Result<Sum> {
+fn products(
+    frame: &mut Frame<'_>,
+    k: &Axis,
+    a: (usize, &Address),
+    b: (usize, &Address),
+    rounding: Option<DType>,
+) -> Result<Sum> {
+    let rounded = |x: Scalar| match (rounding, x) {
+        (Some(dtype), Scalar::Float(x)) => Scalar::Float(round_to(dtype, x)),
+        _ => x,
+    };
     let mut sum = Sum::ZERO;
     if k.extent <= 0 {
         return Ok(sum);
@@ -122,13 +132,15 @@ fn products(frame: &mut Frame<'_>, k: &Axis, a: (usize, &Address), b: (usize, &A
     if let (Some(step_a), Some(step_b)) = (a.1.step(k.slot), b.1.step(k.slot)) {
         let (first_a, first_b) = (frame.int(a.1)?, frame.int(b.1)?);
         for i in 0..k.extent {
-            sum.add(frame.load(a.0, first_a + i * step_a)?, frame.load(b.0, first_b + i * step_b)?);
+            let pair = (frame.load(a.0, first_a + i * step_a)?, frame.load(b.0, first_b + i * step_b)?);
+            sum.add(rounded(pair.0), rounded(pair.1));
         }
         return Ok(sum);
     }
     for i in 0..k.extent {
         frame.bind(k.slot, i);
-        sum.add(frame.load(a.0, frame.int(a.1)?)?, frame.load(b.0, frame.int(b.1)?)?);
+        let pair = (frame.load(a.0, frame.int(a.1)?)?, frame.load(b.0, frame.int(b.1)?)?);
+        sum.add(rounded(pair.0), rounded(pair.1));
     }
     Ok(sum)
 }
@@ -145,7 +157,7 @@ pub fn matmul(compiler: &mut Compiler<'_>, frame: &mut Frame<'_>, m: &Matmul) ->
     let (a, b) = (address(compiler, frame, &m.a.1)?, address(compiler, frame, at)?);
     frame.reserve(compiler);
     nest(frame, &loops.iter().collect::<Vec<_>>(), &mut |frame| {
-        let sum = products(frame, &k, (m.a.0, &a), (*param, &b))?;
+        let sum = products(frame, &k, (m.a.0, &a), (*param, &b), m.rounding)?;
         done.run(frame, sum.value(done.accumulator))
     })
 }
@@ -258,7 +270,7 @@ pub fn attention(compiler: &mut Compiler<'_>, frame: &mut Frame<'_>, a: &Attenti
                 scores.push(f64::NEG_INFINITY);
                 continue;
             }
-            let sum = products(frame, &depth, (a.q.0, &q), (a.k.0, &k))?;
+            let sum = products(frame, &depth, (a.q.0, &q), (a.k.0, &k), None)?;
             let mut score = sum.float * a.scale;
             match mask.as_ref().map(|m| frame.eval(m)).transpose()? {
                 Some(Scalar::Bool(false)) => score = f64::NEG_INFINITY,

@@ -113,7 +113,7 @@ fn matmul(
         MatmulB::Strided { param: b_param, address: b_address }
     };
     let accumulator = accumulator_type(fa.dtype);
-    let mut matmul = Matmul { batch, m, n, k, a: (a_param, a_address), b, accumulator, epilogue };
+    let mut matmul = Matmul { batch, m, n, k, a: (a_param, a_address), b, accumulator, rounding: None, epilogue };
     merge_batch_into_rows(&mut matmul);
     Ok(KernelBody::Matmul(matmul))
 }

@@ -31,6 +31,26 @@ impl Func<'_> {
         }
     }
 
+    /// `acc[i] + x[2i]·y[2i] + x[2i+1]·y[2i+1]` over pairs of bf16 that lie in the lanes of two f32 vectors (8 or 16 of
+    /// them), for targets with [`crate::Target::has_bf16_products`].
+    pub fn bf16_products(&mut self, x: Val, y: Val, acc: Val) -> Val {
+        let ty = acc.ty;
+        let pairs = Type::Vector(2 * ty.lanes(), Elem::BF16);
+        let [x, y] = [x, y].map(|v| self.op(pairs, format!("vector.bitcast {v} : {ty} to {pairs}")));
+        let name = format!("llvm.x86.avx512bf16.dpbf16ps.{}", 32 * ty.lanes());
+        self.op(ty, format!("llvm.call_intrinsic \"{name}\"({acc}, {x}, {y}) : ({ty}, {pairs}, {pairs}) -> {ty}"))
+    }
+
+    /// Two f32 vectors rounded to bf16, one behind the other, as pairs in the lanes of one f32 vector.
+    pub fn bf16_pairs(&mut self, low: Val, high: Val) -> Val {
+        let ty = low.ty;
+        let pairs = Type::Vector(2 * ty.lanes(), Elem::BF16);
+        let name = format!("llvm.x86.avx512bf16.cvtne2ps2bf16.{}", 32 * ty.lanes());
+        let text = format!("llvm.call_intrinsic \"{name}\"({high}, {low}) : ({ty}, {ty}) -> {pairs}");
+        let rounded = self.op(pairs, text);
+        self.op(ty, format!("vector.bitcast {rounded} : {pairs} to {ty}"))
+    }
+
     /// The f32 value of f16 or bf16 (`format`) bits, given as i16.
     pub fn widen_bits(&mut self, bits: Val, format: Elem) -> Val {
         if format == Elem::BF16 {

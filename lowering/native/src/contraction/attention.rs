@@ -142,7 +142,7 @@ impl Attention<'_> {
     }
 
     fn arithmetic(&self, lanes: u32) -> Arithmetic {
-        Arithmetic { lanes, elem: self.accumulator, signed: true }
+        Arithmetic { lanes, elem: self.accumulator, signed: true, pairs: false }
     }
 
     /// Emits the tasks `begin..end` (index values).

@@ -222,7 +222,7 @@ impl Convolution {
     }
 
     fn arithmetic(&self) -> Arithmetic {
-        Arithmetic { lanes: self.tile.lanes, elem: self.accumulator, signed: self.signed }
+        Arithmetic { lanes: self.tile.lanes, elem: self.accumulator, signed: self.signed, pairs: false }
     }
 }
 

@@ -31,6 +31,9 @@ pub struct Gemm<'a> {
     pub signed: bool,
     /// Register tile ([`super::tile::choose`]).
     pub tile: Tile,
+    /// Products of bf16 pairs: `k` counts pairs, `b` is packed with a pair in the place of an f32 element, and rows of
+    /// `a`, f32 with neighbouring columns, are rounded on the way.
+    pub pairs: bool,
 }
 
 /// Where the second operand is.
@@ -134,7 +137,7 @@ impl Gemm<'_> {
     }
 
     pub(super) fn arithmetic(&self) -> Arithmetic {
-        Arithmetic { lanes: self.tile.lanes, elem: self.accumulator, signed: self.signed }
+        Arithmetic { lanes: self.tile.lanes, elem: self.accumulator, signed: self.signed, pairs: self.pairs }
     }
 
     /// All columns of a task: whole panels, then what is left of the last one.
@@ -247,7 +250,7 @@ impl Gemm<'_> {
     /// Rows of the first operand from `row` on, at step `k0` of the contracted index.
     pub(super) fn rows_from(&self, b: &mut Func<'_>, block: &Block<'_>, row: Size, k0: Size) -> Rows {
         let down = row.mul(b, self.a.row);
-        let along = k0.mul(b, self.a.col);
+        let along = k0.times(b, if self.pairs { 2 } else { 1 }).mul(b, self.a.col);
         let base = block.a_base.add(b, down).add(b, along);
         Rows { buffer: self.a.buffer, base, row: self.a.row, step: self.a.col }
     }

@@ -43,6 +43,8 @@ pub(super) struct Arithmetic {
     pub elem: Elem,
     /// Whether integer operands narrower than the accumulator are signed.
     pub signed: bool,
+    /// Whether an f32 element of an operand is a pair of bf16 numbers, neighbours along the contracted index.
+    pub pairs: bool,
 }
 
 impl Arithmetic {
@@ -118,7 +120,7 @@ pub(super) fn tile(
     extent: Size,
     acc: Vec<Val>,
 ) -> Vec<Val> {
-    let Arithmetic { lanes, elem, signed } = arithmetic;
+    let Arithmetic { lanes, elem, signed, pairs } = arithmetic;
     let nv = columns.vectors;
     // Row addresses that are no constants apart are computed once, outside the loop.
     let row_base: Vec<Size> = (0..i64::from(mr))
@@ -176,7 +178,8 @@ pub(super) fn tile(
                 for (j, v) in vectors.iter().enumerate() {
                     let place = r * nv as usize + j;
                     if let Some(sum) = acc.get_mut(place) {
-                        *sum = multiply_add(b, spread, *v, *sum);
+                        *sum =
+                            if pairs { b.bf16_products(spread, *v, *sum) } else { multiply_add(b, spread, *v, *sum) };
                     }
                 }
             }

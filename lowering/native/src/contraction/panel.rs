@@ -31,7 +31,7 @@ pub(super) struct Source {
 /// Copies steps `first..first+count` into `panel[count][width]`, widened. Lanes without a column hold anything finite
 /// or a copy of another column.
 pub(super) fn copy(b: &mut Func<'_>, source: &Source, first: Size, count: Size, panel: Val) -> Result<(), NativeError> {
-    let Arithmetic { lanes, elem, signed } = source.arithmetic;
+    let Arithmetic { lanes, elem, signed, .. } = source.arithmetic;
     let l = i64::from(lanes);
     let vectors = source.vectors;
     let width = i64::from(vectors) * l;

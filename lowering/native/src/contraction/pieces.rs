@@ -11,7 +11,7 @@ use super::panel::{Source, copy};
 use super::size::{Size, for_range};
 use super::{Epilogue, widen};
 use crate::NativeError;
-use crate::builder::{Func, Type, Val};
+use crate::builder::{Elem, Func, Type, Val};
 
 /// Stack buffers of a kernel that works in pieces.
 #[derive(Clone, Copy)]
@@ -54,6 +54,9 @@ impl Gemm<'_> {
 
     /// Rows that need widening are widened once for a panel, not once for every column vector.
     fn copies_rows(&self) -> bool {
+        if self.pairs {
+            return true;
+        }
         self.many_rows()
             && self.a.col.is(1)
             && self.a.buffer.ty.elem() != self.accumulator
@@ -246,6 +249,9 @@ impl Gemm<'_> {
             let down = r.mul(b, self.a.row);
             let from = first.add(b, down);
             let at = r.times(b, self.row_stride(&scratch));
+            if self.pairs {
+                return self.copy_pairs(b, (to, at), from, whole, rest);
+            }
             for_range(b, Size::ZERO, whole, |b, v| {
                 let step = v.times(b, l);
                 let source = from.add(b, step).val(b);
@@ -270,6 +276,47 @@ impl Gemm<'_> {
             b.vstore(v, to, at);
             Ok(())
         })
+    }
+
+    /// Rounds a row to pairs of bf16: `whole` vectors of pairs, then `rest` pairs.
+    fn copy_pairs(
+        &self,
+        b: &mut Func<'_>,
+        (to, at): (Val, Size),
+        from: Size,
+        whole: Size,
+        rest: Size,
+    ) -> Result<(), NativeError> {
+        let lanes = self.tile.lanes;
+        let l = i64::from(lanes);
+        for_range(b, Size::ZERO, whole, |b, v| {
+            let low = v.times(b, 2 * l).add(b, from);
+            let high = low.plus(b, l).val(b);
+            let low = low.val(b);
+            let (low, high) = (b.vload(self.a.buffer, low, lanes), b.vload(self.a.buffer, high, lanes));
+            let pairs = b.bf16_pairs(low, high);
+            let at = v.times(b, l).add(b, at).val(b);
+            b.vstore(pairs, to, at);
+            Ok(())
+        })?;
+        if rest.is(0) {
+            return Ok(());
+        }
+        let low = whole.times(b, 2 * l).add(b, from);
+        let high = low.plus(b, l).val(b);
+        let low = low.val(b);
+        let left = rest.times(b, 2);
+        let behind = left.plus(b, -l).max(b, Size::ZERO).val(b);
+        let left = left.val(b);
+        let (first, second) = (b.mask(left, lanes), b.mask(behind, lanes));
+        let pass = b.zero(Type::of_lanes(lanes, Elem::F32));
+        let low = b.masked_load(self.a.buffer, low, first, pass);
+        let high = b.masked_load(self.a.buffer, high, second, pass);
+        let pairs = b.bf16_pairs(low, high);
+        // A whole vector: the gap between rows takes what lies beyond.
+        let at = whole.times(b, l).add(b, at).val(b);
+        b.vstore(pairs, to, at);
+        Ok(())
     }
 
     /// Rows from `row` on at step `k0`, from the copy if there is one.

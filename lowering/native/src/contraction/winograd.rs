@@ -155,7 +155,7 @@ impl Winograd {
         let width = i64::from(block.vectors * lanes);
         let channels = self.input_channels;
         let product_sums = i64::from(rows) * width;
-        let arithmetic = Arithmetic { lanes, elem: Elem::F32, signed: true };
+        let arithmetic = Arithmetic { lanes, elem: Elem::F32, signed: true, pairs: false };
         // Between the same panel of two products: all panels, the last one only as wide as its vectors.
         let l = i64::from(lanes);
         let all = self.out_channels / self.tile.columns() * self.tile.columns()

@@ -6,7 +6,7 @@
 use super::Range;
 use super::packing::Packing;
 use crate::NativeError;
-use crate::builder::{Func, Val};
+use crate::builder::{Elem, Func, Val};
 use crate::contraction::{
     Attention, Axis, Base, Convolution, Depthwise, Gemm, GemmB, Image, Mask, MaskAt, Matrix, Out, Size, Weight,
     Winograd, tile,
@@ -138,6 +138,9 @@ fn signed(params: &[Param], param: usize) -> bool {
     !matches!(dtype(params, param), Some(DType::U8 | DType::U16 | DType::U32 | DType::U64 | DType::Bool))
 }
 
+/// Rows from which on products of rounded pairs pay for the rounding.
+const FEWEST_ROUNDED: i64 = 4;
+
 /// Writes a matrix product's tasks `begin..end`.
 pub(super) fn matmul(
     cx: &mut Cx<'_>,
@@ -159,16 +162,28 @@ pub(super) fn matmul(
         MatmulB::Strided { param, address } | MatmulB::Constant { param, address } => (*param, address),
     };
     let (b_strides, b_rest) = strides(b_address, &[&mm.k.0, &mm.n.0])?;
+    // Few rows wait for the weights; rounding them as well would gain nothing.
+    let pairs = mm.rounding == Some(DType::BF16)
+        && target.has_bf16_products()
+        && matches!(mm.b, MatmulB::Constant { .. })
+        && dtype(params, mm.a.0) == Some(DType::F32)
+        && a_strides.get(1).is_some_and(Dim::is_one)
+        && m.known().is_none_or(|m| m >= FEWEST_ROUNDED)
+        && k.known().is_some_and(|k| k % 2 == 0)
+        && matches!(tile.lanes, 8 | 16);
     let mut packings = Vec::new();
     if matches!(mm.b, MatmulB::Constant { .. })
         && let (Some(k), Some(n)) = (k.known(), n.known())
         && let [Some(k_stride), Some(n_stride), Some(offset)] =
             [b_strides.first().and_then(Dim::as_int), b_strides.get(1).and_then(Dim::as_int), b_rest.as_int()]
     {
-        packings.push((
-            b_param,
-            Packing::Columns { k, n, k_stride, n_stride, offset, panel: tile.columns(), lanes: tile.lanes },
-        ));
+        let (panel, lanes) = (tile.columns(), tile.lanes);
+        let packing = if pairs {
+            Packing::Pairs { k, n, k_stride, n_stride, offset, panel, lanes }
+        } else {
+            Packing::Columns { k, n, k_stride, n_stride, offset, panel, lanes }
+        };
+        packings.push((b_param, packing));
     }
     let stride = |cx: &mut Cx<'_>, list: &[Dim], at: usize| -> Result<Size, NativeError> {
         size(cx, list.get(at).unwrap_or(&Dim::ZERO))
@@ -178,12 +193,18 @@ pub(super) fn matmul(
     let indices = cx.ix.clone();
     let a_base = |b: &mut Func<'_>, z: &[Size]| address_at(b, &indices, &a_rest, &mm.batch, z);
     let b_base = |b: &mut Func<'_>, z: &[Size]| address_at(b, &indices, &b_rest, &mm.batch, z);
-    let b_buffer = buffer(cx, b_param)?;
+    let mut b_buffer = buffer(cx, b_param)?;
+    let pairs = pairs && !packings.is_empty();
+    let mut steps = k;
+    if pairs {
+        b_buffer = cx.b.buffer_as(b_buffer, Elem::F32);
+        steps = k.div(&mut cx.b, 2);
+    }
     let gemm = Gemm {
         batch,
         m,
         n,
-        k,
+        k: steps,
         a: Matrix { buffer: buffer(cx, mm.a.0)?, base: &a_base, row: a_row, col: a_col },
         b: if packings.is_empty() {
             GemmB::Strided(Matrix { buffer: b_buffer, base: &b_base, row: b_row, col: b_col })
@@ -193,6 +214,7 @@ pub(super) fn matmul(
         accumulator: elem,
         signed: signed(params, mm.a.0) && signed(params, b_param),
         tile,
+        pairs,
     };
     let finish = Finish {
         params: cx.params.clone(),

@@ -12,6 +12,8 @@ use pt2c_kernel::{Bound, Buffer, BufferId, BufferKind, KernelProgram, Step};
 pub(super) enum Packing {
     /// A matrix `[k, n]`, at `offset + i·k_stride + j·n_stride` of the constant, in panels of columns.
     Columns { k: i64, n: i64, k_stride: i64, n_stride: i64, offset: i64, panel: i64, lanes: u32 },
+    /// The same with pairs of neighbours along `k`, an even number, in the place of elements.
+    Pairs { k: i64, n: i64, k_stride: i64, n_stride: i64, offset: i64, panel: i64, lanes: u32 },
     /// A convolution's weight `[groups·out, in, taps]` in panels of output channels.
     Convolution { groups: i64, out_per_group: i64, in_per_group: i64, taps: i64, panel: i64, lanes: u32 },
     /// The factors of 3×3 windows `[out, in, 3, 3]`: 16 matrices `[in, out]` in panels of columns.
@@ -32,6 +34,21 @@ impl Packing {
                 let (k_stride, n_stride, offset) = (n(k_stride)?, n(n_stride)?, n(offset)?);
                 let dense = gather(data, size, offset, (k, k_stride), (columns, n_stride))?;
                 pack::columns(&dense, size, k, columns, panel, lanes as usize)
+            }
+            Packing::Pairs { k, n: columns, k_stride, n_stride, offset, panel, lanes } => {
+                let (k, columns, panel) = (n(k)?, n(columns)?, n(panel)?);
+                let (k_stride, n_stride, offset) = (n(k_stride)?, n(n_stride)?, n(offset)?);
+                let dense = gather(data, size, offset, (k, k_stride), (columns, n_stride))?;
+                let row = columns.checked_mul(size)?;
+                let mut pairs = Vec::with_capacity(dense.len());
+                for both in dense.chunks_exact(row.checked_mul(2)?.max(1)) {
+                    let (first, second) = both.split_at(row);
+                    for (first, second) in first.chunks_exact(size).zip(second.chunks_exact(size)) {
+                        pairs.extend_from_slice(first);
+                        pairs.extend_from_slice(second);
+                    }
+                }
+                pack::columns(&pairs, size.checked_mul(2)?, k / 2, columns, panel, lanes as usize)
             }
             Packing::Convolution { groups, out_per_group, in_per_group, taps, panel, lanes } => {
                 let (groups, o, i) = (n(groups)?, n(out_per_group)?, n(in_per_group)?);

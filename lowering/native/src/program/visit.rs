@@ -41,7 +41,7 @@ pub(super) fn has_checks(body: &Body) -> bool {
 fn body_dims(body: &Body, see: &mut dyn FnMut(&Dim)) {
     match body {
         Body::Loops(list) => stmts_dims(list, see),
-        Body::Matmul(Matmul { batch, m, n, k, a, b, accumulator: _, epilogue }) => {
+        Body::Matmul(Matmul { batch, m, n, k, a, b, accumulator: _, rounding: _, epilogue }) => {
             for (_, extent) in batch.iter().chain([m, n, k]) {
                 see(extent);
             }

@@ -1,7 +1,7 @@
 //! Contraction kernels of kernel IR: operands behind views, packed constants, epilogues.
 
 use crate::harness::{Data, Outcome, Runner, one_kernel};
-use crate::support::targets;
+use crate::support::{splitting_target, targets};
 use pt2c_ir::dim::{Dim, Scope, Symbol};
 use pt2c_ir::{Bytes, DType};
 use pt2c_kernel::{
@@ -60,6 +60,7 @@ fn a_linear_layer_with_a_packed_weight_and_any_number_of_rows() {
             a: (0, sym("m") * k + sym("k")),
             b: MatmulB::Constant { param: 1, address: sym("n") * k + sym("k") },
             accumulator: DType::F32,
+            rounding: None,
             epilogue: Epilogue { lets: vec![], stores: vec![(3, sym("m") * n + sym("n"), bias_relu(2, sym("n")))] },
         };
         let read = param(DType::F32, Access::Read);
@@ -89,66 +90,79 @@ fn a_linear_layer_with_a_packed_weight_and_any_number_of_rows() {
     }
 }
 
+/// The nearest number with eight significant bits, ties to even.
+fn eight_bits(x: f32) -> f64 {
+    if x == 0.0 {
+        return 0.0;
+    }
+    let step = 2f64.powi(f64::from(x.abs()).log2().floor() as i32 - 7);
+    (f64::from(x) / step).round_ties_even() * step
+}
+
 #[test]
 fn a_linear_layer_with_weights_in_fewer_bits() {
-    let (n, k) = (130i64, 150i64);
-    let matmul = Matmul {
-        batch: vec![],
-        m: named("m", sym("s0")),
-        n: named("n", Dim::int(n)),
-        k: named("k", Dim::int(k)),
-        a: (0, sym("m") * k + sym("k")),
-        b: MatmulB::Constant { param: 1, address: sym("n") * k + sym("k") },
-        accumulator: DType::F32,
-        epilogue: Epilogue { lets: vec![], stores: vec![(3, sym("m") * n + sym("n"), bias_relu(2, sym("n")))] },
-    };
-    let read = param(DType::F32, Access::Read);
-    let params = vec![read.clone(), read.clone(), read, param(DType::F32, Access::Write)];
-    let mut scope = Scope::new();
-    scope.declare("s0", Some(1), Some(1000));
-    let mut plain = one_kernel(params, Body::Matmul(matmul), scope);
-    let (n, k) = (n as usize, k as usize);
-    let (w, bias) = (noise(n * k, 2), noise(n, 3));
-    set_constant(&mut plain, 1, &Data::f32(&w));
-    for to in [WeightType::Int8, WeightType::Bf16] {
-        let mut program = plain.clone();
-        assert_eq!(quantize_weights(&mut program, to), 1);
-        // What the weights are now, computed from the definition.
-        let now: Vec<f64> = match to {
-            WeightType::Int8 => w
-                .chunks(k)
-                .flat_map(|column| {
-                    let scale = column.iter().fold(0.0f32, |m, x| m.max(x.abs())) / 127.0;
-                    column.iter().map(move |x| f64::from((x / scale).round_ties_even()) * f64::from(scale))
-                })
-                .collect(),
-            WeightType::Bf16 => w
-                .iter()
-                .map(|x| {
-                    let step = 2f64.powi(f64::from(x.abs()).log2().floor() as i32 - 7);
-                    (f64::from(*x) / step).round_ties_even() * step
-                })
-                .collect(),
+    // The second one is contracted in several pieces, and narrow enough for half vectors.
+    for (n, k) in [(130i64, 150i64), (20, 1700)] {
+        let matmul = Matmul {
+            batch: vec![],
+            m: named("m", sym("s0")),
+            n: named("n", Dim::int(n)),
+            k: named("k", Dim::int(k)),
+            a: (0, sym("m") * k + sym("k")),
+            b: MatmulB::Constant { param: 1, address: sym("n") * k + sym("k") },
+            accumulator: DType::F32,
+            rounding: None,
+            epilogue: Epilogue { lets: vec![], stores: vec![(3, sym("m") * n + sym("n"), bias_relu(2, sym("n")))] },
         };
-        for target in targets() {
-            let runner = Runner::new(&program, &["s0"], &target);
-            // Few rows are widened in registers, many in a copy.
-            for m in [1usize, 3, 20, 97] {
-                let a = noise(m * k, 1);
-                let mut buffers =
-                    vec![Data::f32(&a), Data::f32(&[]), Data::f32(&bias), Data::f32(&vec![9.0; m * n]), Data::f32(&[])];
-                if let Some(BufferKind::Constant(scales)) = program.buffers.get(5).map(|b| &b.kind) {
-                    buffers.push(Data { dtype: DType::F32, bytes: scales.to_vec() });
-                }
-                assert_eq!(runner.run(&mut buffers, &[m as i64]), Outcome::Done);
-                let want: Vec<f64> = (0..m * n)
-                    .map(|i| {
-                        let (r, c) = (i / n, i % n);
-                        let dot: f64 = (0..k).map(|j| f64::from(a[r * k + j]) * now[c * k + j]).sum();
-                        (dot + f64::from(bias[c])).max(0.0)
+        let read = param(DType::F32, Access::Read);
+        let params = vec![read.clone(), read.clone(), read, param(DType::F32, Access::Write)];
+        let mut scope = Scope::new();
+        scope.declare("s0", Some(1), Some(1000));
+        let mut plain = one_kernel(params, Body::Matmul(matmul), scope);
+        let (n, k) = (n as usize, k as usize);
+        let (w, bias) = (noise(n * k, 2), noise(n, 3));
+        set_constant(&mut plain, 1, &Data::f32(&w));
+        for to in [WeightType::Int8, WeightType::Bf16, WeightType::Bf16Products] {
+            let mut program = plain.clone();
+            assert_eq!(quantize_weights(&mut program, to), 1);
+            // What the weights are now, computed from the definition.
+            let now: Vec<f64> = match to {
+                WeightType::Int8 => w
+                    .chunks(k)
+                    .flat_map(|column| {
+                        let scale = column.iter().fold(0.0f32, |m, x| m.max(x.abs())) / 127.0;
+                        column.iter().map(move |x| f64::from((x / scale).round_ties_even()) * f64::from(scale))
                     })
-                    .collect();
-                close(&buffers[3].as_f32(), &want, k as f64, &format!("{to:?} {:?} {m}x{n}x{k}", target.isa));
+                    .collect(),
+                WeightType::Bf16 | WeightType::Bf16Products => w.iter().map(|x| eight_bits(*x)).collect(),
+            };
+            for target in targets().into_iter().chain(splitting_target()) {
+                let runner = Runner::new(&program, &["s0"], &target);
+                let rounds = to == WeightType::Bf16Products && target.has_bf16_products();
+                // Few rows are widened in registers, many in a copy.
+                for m in [1usize, 3, 20, 97] {
+                    let a = noise(m * k, 1);
+                    let mut buffers = vec![
+                        Data::f32(&a),
+                        Data::f32(&[]),
+                        Data::f32(&bias),
+                        Data::f32(&vec![9.0; m * n]),
+                        Data::f32(&[]),
+                    ];
+                    if let Some(BufferKind::Constant(scales)) = program.buffers.get(5).map(|b| &b.kind) {
+                        buffers.push(Data { dtype: DType::F32, bytes: scales.to_vec() });
+                    }
+                    assert_eq!(runner.run(&mut buffers, &[m as i64]), Outcome::Done);
+                    let read = |x: f32| if rounds { eight_bits(x) } else { f64::from(x) };
+                    let want: Vec<f64> = (0..m * n)
+                        .map(|i| {
+                            let (r, c) = (i / n, i % n);
+                            let dot: f64 = (0..k).map(|j| read(a[r * k + j]) * now[c * k + j]).sum();
+                            (dot + f64::from(bias[c])).max(0.0)
+                        })
+                        .collect();
+                    close(&buffers[3].as_f32(), &want, k as f64, &format!("{to:?} {} {m}x{n}x{k}", target.cpu));
+                }
             }
         }
     }
@@ -166,6 +180,7 @@ fn batched_products_of_transposed_views() {
         a: (0, sym("b") * (m * k) + sym("m") * k + sym("k")),
         b: MatmulB::Strided { param: 1, address: sym("b") * (n * k) + sym("n") * k + sym("k") },
         accumulator: DType::F32,
+        rounding: None,
         epilogue: Epilogue {
             lets: vec![],
             stores: vec![(2, sym("b") * (m * n) + sym("m") * n + sym("n"), Expr::Var(Var(0)))],

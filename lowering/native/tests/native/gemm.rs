@@ -71,6 +71,7 @@ fn kernel<'t>(target: &'t Target, case: Case, name: &str) -> (Func<'t>, tile::Ti
         accumulator: Elem::F32,
         signed: true,
         tile,
+        pairs: false,
     };
     gemm.emit(&mut f, begin, end, &mut |b, o| {
         let zero = b.zero(o.value.ty);
@@ -268,6 +269,7 @@ fn plain<'t>(target: &'t Target, operand: Elem, accumulator: Elem, (m, n, k): (i
         accumulator,
         signed: true,
         tile: tile::choose(target, accumulator, Size::Static(m), Size::Static(n)),
+        pairs: false,
     };
     gemm.emit(&mut f, begin, end, &mut |b, o| {
         let at = o.row.times(b, n).add(b, o.col).val(b);
