@@ -129,40 +129,43 @@ fn finish_sum(terms: Vec<Term>, constant: i64) -> Dim {
     }
 }
 
-/// The arguments of the term's only factor, where that is a remainder.
-fn remainder_of(term: &Term) -> Option<(&Dim, &Dim)> {
-    match term.factors.as_slice() {
-        [(factor, 1)] => match factor.kind() {
-            Kind::Func(Func::Mod(a, b)) => Some((a, b)),
-            _ => None,
-        },
-        _ => None,
-    }
+/// A term as `c·(a % b)`, where one of its factors is a remainder.
+fn remainder_of(term: &Term) -> Option<(Dim, &Dim, &Dim)> {
+    let at = term
+        .factors
+        .iter()
+        .position(|(factor, power)| *power == 1 && matches!(factor.kind(), Kind::Func(Func::Mod(..))))?;
+    let (factor, _) = term.factors.get(at)?;
+    let Kind::Func(Func::Mod(a, b)) = factor.kind() else { return None };
+    let mut others = term.factors.to_vec();
+    others.remove(at);
+    let rest = if others.is_empty() {
+        Dim::int(term.coeff)
+    } else {
+        Dim::from_terms(vec![Term { factors: others.into(), coeff: term.coeff }], 0)
+    };
+    Some((rest, a, b))
 }
 
 fn join_remainders(terms: Vec<Term>, constant: i64) -> Dim {
     for (at, term) in terms.iter().enumerate() {
-        let Some((dividend, divisor)) = remainder_of(term) else {
+        let Some((coeff, dividend, divisor)) = remainder_of(term) else {
             continue;
         };
         // a % k = a - k·(a // k): when the sum already holds that quotient, the two cancel.
         let quotient = dividend.floor_div(divisor);
-        let scaled = product(&[Dim::int(term.coeff), divisor.clone(), quotient]);
+        let scaled = product(&[coeff.clone(), divisor.clone(), quotient]);
         let (wanted, _) = scaled.terms();
         let present = !wanted.is_empty()
             && wanted.iter().all(|w| terms.iter().any(|t| t.factors == w.factors && t.coeff == w.coeff));
         if !present {
             continue;
         }
+        let whole = product(&[coeff, dividend.clone()]);
         let mut rest = terms.clone();
-        let term = rest.remove(at);
+        rest.remove(at);
         let rest = Dim::from_terms(rest, constant);
-        let Some((dividend, _)) = remainder_of(&term) else {
-            continue;
-        };
-        if let Some(joined) =
-            rest.checked_add_scaled(dividend, term.coeff).and_then(|sum| sum.checked_add_scaled(&scaled, -1))
-        {
+        if let Some(joined) = rest.checked_add_scaled(&whole, 1).and_then(|sum| sum.checked_add_scaled(&scaled, -1)) {
             return joined;
         }
     }

@@ -277,3 +277,14 @@ fn large_values_are_right_or_reported() {
     }
     assert!(right > 10 * reported && right > CASES / 2, "{right} {reported}");
 }
+
+#[test]
+fn quotient_and_remainder_join_whatever_they_are_multiplied_by() {
+    for (apart, whole) in [
+        ("2*(s0 // 2) + Mod(s0, 2)", "s0"),
+        ("4*s1*(s0 // 2) + 2*s1*Mod(s0, 2)", "2*s0*s1"),
+        ("s1*s2*((s0 + 1) // s1) + s2*Mod(s0 + 1, s1)", "s2*s0 + s2"),
+    ] {
+        assert_eq!(d(apart), d(whole), "{apart}");
+    }
+}
