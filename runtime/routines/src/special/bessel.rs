@@ -1,5 +1,5 @@
 //! Bessel and Airy functions, by the rational and Chebyshev approximations of the Cephes library (S. L. Moshier), which
-//! PyTorch uses too.
+//! PyTorch uses too (3-clause BSD licence, in NOTICE).
 
 use crate::real::{abs, cos, exp, ln, sin, sqrt};
 
