@@ -6,7 +6,7 @@ use super::linear::matmul;
 use super::{Builder, Decomposition, Val};
 use pt2c_ir::Arg;
 use pt2c_ir::dim::Dim;
-use pt2c_ops::aten::rnn::{Kind, Layers};
+use pt2c_ops::aten::rnn::{Kind, Layers, Params};
 use pt2c_ops::{Call, OpError};
 
 type Outputs = Result<Vec<Val>, OpError>;
@@ -23,18 +23,18 @@ pub const TABLE: &[(&str, Decomposition)] = &[
     ("aten.rnn_tanh_cell.default", cell),
 ];
 
-/// Weights and biases of one layer and direction.
-type Params = (Val, Val, Option<(Val, Val)>);
-
 /// One layer in one direction over `[T, B, I]`: outputs `[T, B, H]` and the last states.
-fn run(b: &mut Builder<'_>, kind: Kind, x: Val, states: &[Val], params: &Params) -> Result<Vec<Val>, OpError> {
-    let (w_ih, w_hh, biases) = *params;
+fn run(b: &mut Builder<'_>, kind: Kind, x: Val, states: &[Val], params: &Params<Val>) -> Result<Vec<Val>, OpError> {
+    let &Params { w_ih, w_hh, biases, projection } = params;
     let w = b.transpose(w_ih, 0, 1)?;
     let mut gates = matmul(b, x, w)?;
     if let Some((b_ih, b_hh)) = biases {
         // A GRU applies its reset gate behind the hidden bias, so that stays apart.
         let bias = if kind == Kind::Gru { b_ih } else { b.add(b_ih, b_hh)? };
         gates = b.add(gates, bias)?;
+    }
+    if let Some(projection) = projection {
+        return projected(b, gates, states, w_hh, projection);
     }
     let first = |i: usize| states.get(i).copied().ok_or_else(|| OpError::invalid("a recurrent layer without state"));
     let mut args = vec![Arg::Tensor(gates), Arg::Tensor(first(0)?)];
@@ -61,6 +61,27 @@ fn run(b: &mut Builder<'_>, kind: Kind, x: Val, states: &[Val], params: &Params)
         }
     };
     b.call(op, args)
+}
+
+/// An LSTM whose hidden state is `P·m` of what its cells give: a plain one over `m`, whose recurrent weights are the
+/// product of the two matrices. The initial state, which is no `P·m`, goes into the gates of the first step.
+fn projected(b: &mut Builder<'_>, gates: Val, states: &[Val], w_hh: Val, projection: Val) -> Result<Vec<Val>, OpError> {
+    let &[h, c] = states else { return Err(OpError::invalid("an LSTM has two states")) };
+    let steps = b.shape(gates).first().cloned().unwrap_or(Dim::ONE);
+    let across = b.transpose(w_hh, 0, 1)?;
+    let share = matmul(b, h, across)?;
+    let share = b.unsqueeze(share, 0)?;
+    let first = b.slice_dim(gates, 0, &Dim::ZERO, &Dim::ONE, 1)?;
+    let first = b.add(first, share)?;
+    let rest = b.slice_dim(gates, 0, &Dim::ONE, &(&steps - &Dim::ONE), 1)?;
+    let gates = b.cat(&[first, rest], 0)?;
+    let w = matmul(b, w_hh, projection)?;
+    let (shape, dtype) = (b.shape(c), b.dtype(c));
+    let none = b.full(&shape, &Arg::Float(0.0), dtype)?;
+    let results = b.call("prim.lstm", [gates, none, c, w].map(Arg::Tensor).to_vec())?;
+    let &[y, m, c] = results.as_slice() else { return Err(OpError::invalid("an LSTM has three results")) };
+    let across = b.transpose(projection, 0, 1)?;
+    Ok(vec![matmul(b, y, across)?, matmul(b, m, across)?, c])
 }
 
 fn reversed(b: &mut Builder<'_>, x: Val) -> Result<Val, OpError> {
@@ -124,6 +145,7 @@ fn cell(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
         }
     }
     let x = b.unsqueeze(x, 0)?;
-    let results = run(b, kind, x, &states, &(tensor(c, "w_ih")?, tensor(c, "w_hh")?, biases))?;
+    let params = Params { w_ih: tensor(c, "w_ih")?, w_hh: tensor(c, "w_hh")?, biases, projection: None };
+    let results = run(b, kind, x, &states, &params)?;
     results.into_iter().skip(1).zip(&shapes).map(|(v, shape)| b.reshape(v, shape)).collect()
 }

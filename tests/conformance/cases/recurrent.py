@@ -30,6 +30,7 @@ def cases(r):
         r("aten.rnn_relu.input", x, h, parameters(1, 3, 4, layers, both, biases), *tail)
     x = f(5, 2, 3)
     r("aten.lstm.input", x, [f(1, 2, 2), f(1, 2, 4)], parameters(4, 3, 4, 1, False, True, 2), True, 1, 0.0, False, False, False)
+    r("aten.lstm.input", x, [f(4, 2, 2), f(4, 2, 4)], parameters(4, 3, 4, 2, True, False, 2), False, 2, 0.0, False, True, False)
     r("aten.lstm.input", f(5, 3), [f(1, 4), f(1, 4)], parameters(4, 3, 4, 1, False, True), True, 1, 0.0, False, False, False)
     r("aten.lstm.input", f(1, 1, 3), [f(1, 1, 4), f(1, 1, 4)], parameters(4, 3, 4, 1, False, True), True, 1, 0.0, False, False, False)
     r("aten.lstm.input", f(5, 0, 3), [f(1, 0, 4), f(1, 0, 4)], parameters(4, 3, 4, 1, False, True), True, 1, 0.0, False, False, False)

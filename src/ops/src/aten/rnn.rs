@@ -49,14 +49,27 @@ impl Kind {
     }
 }
 
+/// The weights of one layer in one direction.
+#[derive(Clone)]
+pub struct Params<T> {
+    /// Of the input.
+    pub w_ih: T,
+    /// Of the hidden state.
+    pub w_hh: T,
+    /// The biases of both.
+    pub biases: Option<(T, T)>,
+    /// What an LSTM's hidden state is multiplied by before anybody sees it (`proj_size`).
+    pub projection: Option<T>,
+}
+
 /// A recurrent call's operands by layer and direction.
 pub struct Layers<T> {
     /// The recurrence.
     pub kind: Kind,
     /// Initial states: `h`, and for an LSTM `c`; each `[layers·directions, batch, hidden]`.
     pub states: Vec<T>,
-    /// Per layer and direction: input weight, hidden weight, and their biases.
-    pub params: Vec<(T, T, Option<(T, T)>)>,
+    /// Per layer and direction.
+    pub params: Vec<Params<T>>,
     /// Directions of each layer: 1 or 2.
     pub directions: usize,
     /// Whether the batch is the first dimension of input and output.
@@ -81,14 +94,18 @@ impl<T: Clone> Layers<T> {
         let each = if c.bool("has_biases")? { 4 } else { 2 };
         let count = directions * usize::try_from(c.int("num_layers")?).unwrap_or(0);
         let params: Vec<T> = c.tensors("params")?.into_iter().cloned().collect();
-        if params.len() != count * each {
-            if params.len() == count * (each + 1) {
-                return Err(OpError::Unsupported("an LSTM with projections (proj_size)".into()));
-            }
+        let projected = kind == Kind::Lstm && count > 0 && params.len() == count * (each + 1);
+        let taken = each + usize::from(projected);
+        if params.len() != count * taken {
             return Err(OpError::Invalid(format!("{} weights for {count} recurrent layers", params.len())));
         }
-        let layer = |p: &[T]| (p[0].clone(), p[1].clone(), (each == 4).then(|| (p[2].clone(), p[3].clone())));
-        let params = params.chunks_exact(each).map(layer).collect();
+        let layer = |p: &[T]| Params {
+            w_ih: p[0].clone(),
+            w_hh: p[1].clone(),
+            biases: (each == 4).then(|| (p[2].clone(), p[3].clone())),
+            projection: projected.then(|| p[each].clone()),
+        };
+        let params = params.chunks_exact(taken).map(layer).collect();
         Ok(Layers { kind, states, params, directions, batch_first: c.bool("batch_first")? })
     }
 }
@@ -127,20 +144,35 @@ struct Step {
     w_ih: Vec<f64>,
     w_hh: Vec<f64>,
     biases: Option<(Vec<f64>, Vec<f64>)>,
+    projection: Option<Vec<f64>>,
 }
 
 impl Step {
-    fn new(kind: Kind, w_ih: &Tensor, w_hh: &Tensor, biases: Option<(&Tensor, &Tensor)>) -> Step {
-        let biases = biases.map(|(i, h)| (i.to_f64s(), h.to_f64s()));
-        Step { kind, w_ih: w_ih.to_f64s(), w_hh: w_hh.to_f64s(), biases }
+    fn new(kind: Kind, params: &Params<Tensor>) -> Step {
+        Step {
+            kind,
+            w_ih: params.w_ih.to_f64s(),
+            w_hh: params.w_hh.to_f64s(),
+            biases: params.biases.as_ref().map(|(i, h)| (i.to_f64s(), h.to_f64s())),
+            projection: params.projection.as_ref().map(Tensor::to_f64s),
+        }
     }
 
     fn run(&self, x: &[f64], h: &mut [f64], c: &mut [f64]) {
-        let n = h.len();
+        let n = if self.kind == Kind::Lstm { c.len() } else { h.len() };
         let rows = n * self.kind.gates() as usize;
         let (mut gi, mut gh) = (vec![0.0; rows], vec![0.0; rows]);
         affine(&self.w_ih, x, self.biases.as_ref().map(|b| &b.0[..]), &mut gi);
         affine(&self.w_hh, h, self.biases.as_ref().map(|b| &b.1[..]), &mut gh);
+        if let Some(projection) = &self.projection {
+            let mut whole = vec![0.0; n];
+            for j in 0..n {
+                let sum = |k: usize| gi[k * n + j] + gh[k * n + j];
+                c[j] = sigmoid(sum(1)) * c[j] + sigmoid(sum(0)) * sum(2).tanh();
+                whole[j] = sigmoid(sum(3)) * c[j].tanh();
+            }
+            return affine(projection, &whole, None, h);
+        }
         for j in 0..n {
             let sum = |k: usize| gi[k * n + j] + gh[k * n + j];
             match self.kind {
@@ -170,6 +202,8 @@ fn layers(c: &Call<'_, Tensor>) -> Result<Vec<Tensor>, OpError> {
     }
     let (steps, batch) = (x.shape()[0], x.shape()[1]);
     let hidden = call.states[0].shape()[2];
+    // An LSTM's cells are more than its projected hidden state.
+    let cells = call.states.get(1).map_or(hidden, |c| c.shape()[2]);
     let mut finals = vec![Vec::new(); call.states.len()];
     for layer in 0..call.params.len() / call.directions {
         let width = x.shape()[2];
@@ -178,19 +212,20 @@ fn layers(c: &Call<'_, Tensor>) -> Result<Vec<Tensor>, OpError> {
         let mut out = vec![0.0; steps * batch * out_width];
         for direction in 0..call.directions {
             let at = layer * call.directions + direction;
-            let (w_ih, w_hh, biases) = &call.params[at];
-            let step = Step::new(call.kind, w_ih, w_hh, biases.as_ref().map(|(i, h)| (i, h)));
-            let first =
-                |s: &Tensor| -> Vec<f64> { (0..batch * hidden).map(|i| s.f64(at * batch * hidden + i)).collect() };
+            let step = Step::new(call.kind, &call.params[at]);
+            let first = |s: &Tensor| -> Vec<f64> {
+                let count = batch * s.shape()[2];
+                (0..count).map(|i| s.f64(at * count + i)).collect()
+            };
             let mut states: Vec<Vec<f64>> = call.states.iter().map(first).collect();
-            states.resize(2, vec![0.0; batch * hidden]);
+            states.resize(2, vec![0.0; batch * cells]);
             for t in 0..steps {
                 let t = if direction == 0 { t } else { steps - 1 - t };
                 for b in 0..batch {
                     let row = &values[(t * batch + b) * width..(t * batch + b + 1) * width];
                     let (h, rest) = states.split_at_mut(1);
                     let own = b * hidden..(b + 1) * hidden;
-                    step.run(row, &mut h[0][own.clone()], &mut rest[0][own.clone()]);
+                    step.run(row, &mut h[0][own.clone()], &mut rest[0][b * cells..(b + 1) * cells]);
                     let to = (t * batch + b) * out_width + direction * hidden;
                     out[to..to + hidden].copy_from_slice(&h[0][own]);
                 }
@@ -221,7 +256,9 @@ fn cell(c: &Call<'_, Tensor>) -> Result<Vec<Tensor>, OpError> {
         (Some(i), Some(h)) => Some((i, h)),
         _ => None,
     };
-    let step = Step::new(kind, c.tensor("w_ih")?, c.tensor("w_hh")?, biases);
+    let (w_ih, w_hh) = (c.tensor("w_ih")?.clone(), c.tensor("w_hh")?.clone());
+    let biases = biases.map(|(i, h)| (i.clone(), h.clone()));
+    let step = Step::new(kind, &Params { w_ih, w_hh, biases, projection: None });
     let x = c.tensor("input")?;
     let first = states.first().ok_or_else(|| OpError::invalid("a recurrent cell needs a state"))?;
     let (width, hidden) = (x.shape().last().copied().unwrap_or(1), first.shape().last().copied().unwrap_or(1));
