@@ -8,7 +8,7 @@
     model = pt2c.load("out/")                    # needs neither PyTorch nor a compiler
 """
 
-from ._compile import compile, load
+from ._compile import compile, load, load_library
 from ._errors import (
     ArgumentError,
     CapacityError,
@@ -47,4 +47,5 @@ __all__ = [
     "WeightsError",
     "compile",
     "load",
+    "load_library",
 ]

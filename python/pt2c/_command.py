@@ -58,9 +58,9 @@ class Progress:
             self.length = 0
 
 
-def compile_program(model: Path, output: Path, name: str, flags: list[str], progress: Progress) -> None:
+def compile_programs(models: list[Path], output: Path, name: str, flags: list[str], progress: Progress) -> None:
     """Runs ``pt2c compile``; its warnings become Python's, its error a :class:`CompileError`."""
-    command = [find(), "compile", str(model), "-o", str(output), "--name", name, "--message-format", "json", "--quiet"]
+    command = [find(), "compile", *map(str, models), "-o", str(output), "--name", name, "--message-format", "json", "--quiet"]
     progress.say("pt2c: optimising")
     found: list[Diagnostic] = []
     other: list[str] = []
@@ -103,7 +103,7 @@ def _read_line(line: str, found: list[Diagnostic], other: list[str], progress: P
         found.append(Diagnostic(**place, **told))
 
 
-def link_shared(folder: Path, name: str) -> Path:
+def link_shared(folder: Path, name: str, programs: list[str]) -> Path:
     """Makes ``libNAME.so`` of ``libNAME.a`` with the system's C compiler (the environment variable CC names another)."""
     compilers = [os.environ["CC"]] if os.environ.get("CC") else ["cc", "gcc", "clang"]
     compiler = next((found for found in map(shutil.which, compilers) if found), None)
@@ -113,8 +113,7 @@ def link_shared(folder: Path, name: str) -> Path:
         )
     shared = folder / f"lib{name}.so"
     # Everything of the library is reached from its exported functions.
-    exported = [f"-Wl,-u,{name}_{function}" for function in ("create", "destroy", "error", "run", "model")]
-    exported += [f"-Wl,-u,{name}_{function}" for function in ("output_shapes", "reserve", "reset", "state")]
+    exported = [f"-Wl,-u,{program}_create" for program in programs]
     command = [compiler, "-shared", "-o", str(shared), *exported, str(folder / f"lib{name}.a"), "-lm", "-pthread"]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if done.returncode != 0:

@@ -27,37 +27,27 @@ class _Options(ctypes.Structure):
 
 
 class Library:
-    """The files of one library, and its functions."""
+    """The files of one library, loaded."""
 
     def __init__(self, folder: Path, name: str, temporary: bool = False):
         self.folder, self.name = folder, name
         if temporary:
             weakref.finalize(self, shutil.rmtree, str(folder), ignore_errors=True)
-        try:
-            self.interface = json.loads(self.manifest.read_text())
-            versions = (self.interface["format"], self.interface["abi"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise Error(f"{self.manifest} does not describe a library: {error}") from None
+        document = read_manifest(self.manifest)
+        versions = (document["format"], document["abi"])
         if versions != (FORMAT, ABI):
             raise Error(f"{self.manifest} is of version {versions}; this package reads {(FORMAT, ABI)}: compile again")
+        self.weights_file: str | None = document["weights_file"]
         try:
             # An absolute path, so that the loader does not search.
             self.functions = ctypes.CDLL(str(self.shared.resolve()))
         except OSError as error:
             raise Error(f"{self.shared} cannot be loaded: {error}") from None
-        pointer, words = ctypes.c_void_p, ctypes.POINTER(ctypes.c_int64)
-        self.create = self._function("create", ctypes.c_int32, [pointer, ctypes.POINTER(pointer)])
-        self.destroy = self._function("destroy", None, [pointer])
-        self.error = self._function("error", ctypes.c_char_p, [pointer])
-        self.run = self._function("run", ctypes.c_int32, [pointer, words, words])
-        self.output_shapes = self._function("output_shapes", ctypes.c_int32, [pointer, words, words])
-        self.reset = self._function("reset", ctypes.c_int32, [pointer])
-        self.state = self._function("state", pointer, [pointer, ctypes.c_uint64, ctypes.POINTER(ctypes.c_uint64)])
+        self.programs = {self._short(entry["name"]): Program(self, entry) for entry in document["entries"]}
 
-    def _function(self, name: str, result, arguments: list):
-        function = getattr(self.functions, f"{self.name}_{name}")
-        function.restype, function.argtypes = result, arguments
-        return function
+    def _short(self, name: str) -> str:
+        """What a program is called within the library."""
+        return name.removeprefix(f"{self.name}_")
 
     @property
     def manifest(self) -> Path:
@@ -77,8 +67,7 @@ class Library:
 
     @property
     def weights(self) -> Path | None:
-        file = self.interface["weights_file"]
-        return self.folder / file if file else None
+        return self.folder / self.weights_file if self.weights_file else None
 
     def files(self) -> list[Path]:
         """Everything that belongs to it and is there."""
@@ -87,12 +76,45 @@ class Library:
         return [file for file in own if file.is_file()]
 
 
+class Program:
+    """One program of a library: its interface and its functions."""
+
+    def __init__(self, library: Library, interface: dict):
+        self.library, self.interface = library, interface
+        self.name: str = interface["name"]
+        pointer, words = ctypes.c_void_p, ctypes.POINTER(ctypes.c_int64)
+        self.create = self._function("create", ctypes.c_int32, [pointer, ctypes.POINTER(pointer)])
+        self.destroy = self._function("destroy", None, [pointer])
+        self.error = self._function("error", ctypes.c_char_p, [pointer])
+        self.run = self._function("run", ctypes.c_int32, [pointer, words, words])
+        self.output_shapes = self._function("output_shapes", ctypes.c_int32, [pointer, words, words])
+        self.reset = self._function("reset", ctypes.c_int32, [pointer])
+        self.state = self._function("state", pointer, [pointer, ctypes.c_uint64, ctypes.POINTER(ctypes.c_uint64)])
+        self.share_state = self._function("share_state", ctypes.c_int32, [pointer, pointer])
+
+    def _function(self, name: str, result, arguments: list):
+        function = getattr(self.library.functions, f"{self.name}_{name}")
+        function.restype, function.argtypes = result, arguments
+        return function
+
+
+def read_manifest(path: Path) -> dict:
+    """What a NAME.json says."""
+    try:
+        document = json.loads(path.read_text())
+        document["format"], document["abi"], document["library"], document["entries"]
+        return document
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Error(f"{path} does not describe a library: {error}") from None
+
+
 class Context:
     """One ``NAME_context``: working memory, state and threads."""
 
-    def __init__(self, library: Library, threads: int):
-        self.library = library
-        names = library.interface["capacity"]
+    def __init__(self, program: Program, threads: int):
+        self.program = program
+        library = program.library
+        names = program.interface["capacity"]
 
         class Options(ctypes.Structure):
             _fields_ = [("fixed", _Options), ("capacity", ctypes.c_int64 * len(names))]
@@ -103,36 +125,40 @@ class Context:
         if library.weights is not None:
             options.fixed.weights_file = str(library.weights.resolve()).encode()
         self.handle = ctypes.c_void_p()
-        status = library.create(ctypes.addressof(options), ctypes.byref(self.handle))
+        status = program.create(ctypes.addressof(options), ctypes.byref(self.handle))
         if self.handle:
-            weakref.finalize(self, library.destroy, self.handle)
+            weakref.finalize(self, program.destroy, self.handle)
         self.check(status)
 
     def check(self, status: int) -> None:
         if status != 0:
-            raise of_status(status, self.library.error(self.handle).decode(errors="replace"))
+            raise of_status(status, self.program.error(self.handle).decode(errors="replace"))
 
     def output_shapes(self, inputs, outputs) -> None:
-        self.check(self.library.output_shapes(self.handle, inputs, outputs))
+        self.check(self.program.output_shapes(self.handle, inputs, outputs))
 
     def run(self, inputs, outputs) -> bool:
         """Runs a call; False: an output is too small, and its shape says what it needs."""
-        status = self.library.run(self.handle, inputs, outputs)
+        status = self.program.run(self.handle, inputs, outputs)
         if status == CapacityError.status:
             return False
         self.check(status)
         return True
 
     def message(self) -> str:
-        return self.library.error(self.handle).decode(errors="replace")
+        return self.program.error(self.handle).decode(errors="replace")
 
     def reset(self) -> None:
-        self.check(self.library.reset(self.handle))
+        self.check(self.program.reset(self.handle))
+
+    def share_state(self, owner: Context) -> None:
+        self.check(self.program.share_state(self.handle, owner.handle))
+        self.owner = owner
 
     def state(self, index: int) -> ctypes.Array:
         """The memory of a buffer; it keeps the context alive."""
         size = ctypes.c_uint64()
-        address = self.library.state(self.handle, index, ctypes.byref(size))
+        address = self.program.state(self.handle, index, ctypes.byref(size))
         memory = (ctypes.c_char * size.value).from_address(address)
         memory._context = self
         return memory

@@ -14,7 +14,7 @@ from typing import Any, Iterator
 
 from . import _arrays
 from ._errors import ArgumentError, CapacityError, StateError
-from ._library import Context, Library
+from ._library import Context, Program
 from ._tree import Tree
 
 _MISSING = object()
@@ -26,7 +26,7 @@ class State(MutableMapping):
 
     def __init__(self, model: Model):
         self._model = model
-        self._specs = {spec["path"]: (index, spec) for index, spec in enumerate(model._library.interface["states"])}
+        self._specs = {spec["path"]: (index, spec) for index, spec in enumerate(model._program.interface["states"])}
 
     def __getitem__(self, path: str) -> Any:
         index, spec = self._find(path)
@@ -72,11 +72,12 @@ class Model:
     :meth:`clone` gives another one for another thread.
     """
 
-    def __init__(self, library: Library, threads: int = 0, framework: str = "numpy"):
-        interface = library.interface
-        self._library = library
+    def __init__(self, program: Program, threads: int = 0, framework: str = "numpy"):
+        interface = program.interface
+        self._program = program
+        self._library = program.library
         self._threads = threads
-        self._context = Context(library, threads)
+        self._context = Context(program, threads)
         self._lock = threading.Lock()
         self.framework = framework
         """``numpy`` or ``torch``: what calls without any tensor return, and what :attr:`state` holds."""
@@ -98,7 +99,7 @@ class Model:
     @property
     def name(self) -> str:
         """Prefix of everything that the library exports."""
-        return self._library.name
+        return self._program.name
 
     @property
     def library(self) -> Path:
@@ -118,12 +119,12 @@ class Model:
     @property
     def inputs(self) -> list[str]:
         """The inputs of a call, each with type and shape."""
-        return [f"{leaf['path']}: {_describe(leaf)}" for leaf in self._library.interface["inputs"]]
+        return [f"{leaf['path']}: {_describe(leaf)}" for leaf in self._program.interface["inputs"]]
 
     @property
     def outputs(self) -> list[str]:
         """The outputs of a call, each with type and shape."""
-        return [f"{leaf['path']}: {_describe(leaf)}" for leaf in self._library.interface["outputs"]]
+        return [f"{leaf['path']}: {_describe(leaf)}" for leaf in self._program.interface["outputs"]]
 
     def __repr__(self) -> str:
         return f"<pt2c.Model {self.name}({', '.join(self.inputs)}) -> {', '.join(self.outputs)}>"
@@ -144,9 +145,19 @@ class Model:
         with self._lock:
             self._context.reset()
 
+    def share_state(self, owner: Model) -> None:
+        """Uses the buffers of another program of the same library wherever both have one of the same name, type and shape:
+        what a call of one writes, the next call of the other reads. The two must not run at the same time."""
+        if owner._library is not self._library:
+            raise StateError("state is shared between programs of one library, as pt2c.compile and pt2c.load give them together")
+        if owner is self:
+            return
+        with self._lock:
+            self._context.share_state(owner._context)
+
     def clone(self, threads: int | None = None) -> Model:
         """Another one with its own working memory and a copy of the present state; code and weights are shared."""
-        other = Model(self._library, self._threads if threads is None else threads, self.framework)
+        other = Model(self._program, self._threads if threads is None else threads, self.framework)
         with self._lock:
             for index in range(len(self.state)):
                 other._context.state(index)[:] = self._context.state(index)[:]
@@ -186,7 +197,7 @@ class Model:
     def _run(self, words: Any, arrays: Any) -> list:
         outputs = self._output_type()
         self._context.output_shapes(words, outputs)
-        leaves = self._library.interface["outputs"]
+        leaves = self._program.interface["outputs"]
         held: dict[int, Any] = {}
         for leaf in leaves:
             if leaf["kind"] != "int":
@@ -231,7 +242,7 @@ class Model:
     def _arguments(self) -> tuple[list[tuple[str, Tree]], list[tuple[str, Tree]]]:
         """Names and trees of the arguments that the program was exported with: positional ones, and those by keyword."""
         positional, keyword = self._input_tree.children
-        names = self._library.interface["arguments"]
+        names = self._program.interface["arguments"]
         first = [
             (names[index] if index < len(names) else f"argument_{index}", child)
             for index, child in enumerate(positional.children)

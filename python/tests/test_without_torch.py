@@ -27,7 +27,7 @@ def test_recorded_programs(models, tmp_path):
         for name in ("real_crepe_tiny.dyn", "real_silero_vad_16k.dyn", "m_lstm", "hf_gpt2_tiny", "m_pytree_io"):
             model = pt2c.load(f"{folder}/{name}.pt2", output=out)
             inputs, outputs = (load_file(f"{folder}/{name}.{kind}.safetensors") for kind in ("inputs", "outputs"))
-            interface = model._library.interface
+            interface = model._program.interface
             # The recordings hold leaves by position: nest them as the program was called.
             constants = model._constants[False]
             count = model._input_tree.count

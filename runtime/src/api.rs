@@ -144,7 +144,20 @@ pub unsafe extern "C" fn pt2c_api_state(context: *mut Context, index: u64, bytes
         // SAFETY: not null, so valid for writing.
         unsafe { bytes.write(state.size) };
     }
-    context.state.start().wrapping_add(state.offset as usize).cast()
+    context.states.get(index as usize).map_or(ptr::null_mut(), |address| address.cast())
+}
+
+/// Uses the state of another context of this library.
+///
+/// # Safety
+/// Both are null or valid and used by no other thread; `owner` outlives `context`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pt2c_api_share_state(context: *mut Context, owner: *const Context) -> i32 {
+    if ptr::eq(context, owner) {
+        return Status::Argument as i32;
+    }
+    // SAFETY: by the caller's promise.
+    unsafe { enter(context, |context| context.share_state(owner)) }
 }
 
 /// For the compiled program: divides `0..extent` among the context's threads in ranges of multiples of `grain`.

@@ -379,8 +379,7 @@ impl Context {
                 // `wrapping_add`: the arena may be empty, then every buffer is.
                 *value = start.wrapping_add(offset as usize).cast::<c_void>();
             } else if buffer.kind == BufferKind::State as u32 {
-                let offset = view.states().get(buffer.index as usize).map_or(0, |state| state.offset);
-                *value = self.state.start().wrapping_add(offset as usize).cast();
+                *value = self.states.get(buffer.index as usize).map_or(core::ptr::null_mut(), |state| state.cast());
             } else if buffer.kind == BufferKind::Weights as u32 {
                 let offset = evaluate(buffer.offset).unwrap_or(0);
                 *value = self.weights.start().wrapping_add(offset as usize).cast_mut().cast();

@@ -1,11 +1,11 @@
 //! What a context owns, and its creation and destruction.
 
-use core::ffi::c_void;
+use core::ffi::{CStr, c_void};
 use core::mem::MaybeUninit;
 use core::ptr;
 use core::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
-use pt2c_abi::{ABI_VERSION, BufferKind, MODEL_MAGIC, Model, Options, Status, SymbolSource, ZERO_INITIAL};
+use pt2c_abi::{ABI_VERSION, BufferKind, MODEL_MAGIC, Model, Options, State, Status, SymbolSource, ZERO_INITIAL};
 
 use crate::bind::{Shapes, symbols_of};
 use crate::memory::{Array, Block, Blocks};
@@ -40,6 +40,8 @@ pub struct Context {
     pub weights: Weights,
     pub arena: Block,
     pub state: Block,
+    /// Address of each state buffer: in `state`, or in that of a context whose state this one shares.
+    pub states: Array<*mut u8>,
     /// For each symbol the arena of the buffers whose sizes it decides during a run.
     pub late_arenas: Blocks,
     /// The caller's output struct during a run.
@@ -78,6 +80,10 @@ impl Context {
                 weights: Weights::NONE,
                 arena: Block::EMPTY,
                 state: Block::EMPTY,
+                states: match Array::zeroed(0) {
+                    Some(array) => array,
+                    None => return (Status::Memory, ptr::null_mut()),
+                },
                 late_arenas: match Blocks::new(0) {
                     Some(blocks) => blocks,
                     None => return (Status::Memory, ptr::null_mut()),
@@ -167,6 +173,12 @@ impl Context {
             Weights::open(view, options_ref.weights_file, options_ref.verify_weights != 0, &mut self.message)?
         };
         self.state = Block::new(model.state_size).ok_or(Status::Memory)?;
+        // SAFETY: null pointers are valid values.
+        self.states = unsafe { Array::zeroed(view.states().len()) }.ok_or(Status::Memory)?;
+        for (address, state) in self.states.iter_mut().zip(view.states()) {
+            // The compiler placed the states inside the state block.
+            *address = self.state.start().wrapping_add(state.offset as usize);
+        }
         self.reset();
         self.late_arenas = Blocks::new(model.symbol_count as usize).ok_or(Status::Memory)?;
         // SAFETY: null pointers and zeros are valid values.
@@ -275,12 +287,11 @@ impl Context {
 
     /// Gives every state buffer its initial content.
     pub fn reset(&mut self) {
-        for state in self.view.states() {
+        for (state, &target) in self.view.states().iter().zip(self.states.iter()) {
             let size = state.size as usize;
-            // SAFETY: the compiler placed the states inside the state block and their initial content inside the
+            // SAFETY: the buffers are as large as their states, and the compiler placed their initial content inside the
             // weights.
             unsafe {
-                let target = self.state.start().add(state.offset as usize);
                 if state.initial == ZERO_INITIAL {
                     ptr::write_bytes(target, 0, size);
                 } else {
@@ -288,6 +299,34 @@ impl Context {
                 }
             }
         }
+    }
+
+    /// Uses the state of another context of this library for the buffers that both have, by name, type and shape.
+    ///
+    /// # Safety
+    /// `owner` is valid, is not this context, and outlives it.
+    pub unsafe fn share_state(&mut self, owner: *const Context) -> Result<(), Status> {
+        // SAFETY: by the caller's promise; all contexts of a library have the same runtime.
+        let Some(owner) = (unsafe { owner.as_ref() }).filter(|owner| owner.usable) else {
+            self.message.text("there is no state to share: the owner is NULL or unusable");
+            return Err(Status::Argument);
+        };
+        for (state, address) in self.view.states().iter().zip(self.states.iter_mut()) {
+            // SAFETY: strings and shapes of the descriptors.
+            let same = |other: &&(&State, &*mut u8)| unsafe {
+                let (ours, theirs) = (items(state.shape, state.rank.into()), items(other.0.shape, other.0.rank.into()));
+                CStr::from_ptr(state.path) == CStr::from_ptr(other.0.path)
+                    && state.dtype == other.0.dtype
+                    && ours == theirs
+            };
+            let mut states = owner.view.states().iter().zip(owner.states.iter());
+            if let Some((_, &shared)) = states.find(|pair| same(&pair)) {
+                *address = shared;
+            }
+        }
+        // The next call looks the addresses up again.
+        self.shapes.valid = false;
+        Ok(())
     }
 
     /// Ends the threads and frees everything.

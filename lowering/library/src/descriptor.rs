@@ -23,6 +23,8 @@ pub struct WeightsInfo {
     pub hash: u64,
     /// The default file name; `None` = embedded.
     pub file: Option<String>,
+    /// What embedded ones are called.
+    pub symbol: String,
 }
 
 /// The bytes of the section and what must be relocated in them.
@@ -171,7 +173,7 @@ pub fn write(spec: &LibrarySpec, layout: &Layout, weights: &WeightsInfo) -> Resu
     data.u64(u64::from(layout.input_words));
     data.u64(u64::from(layout.output_words));
     let embedded = weights.file.is_none() && weights.size > 0;
-    data.pointer(embedded.then(|| Target::Symbol(format!("{}__weights", spec.name))));
+    data.pointer(embedded.then(|| Target::Symbol(weights.symbol.clone())));
     data.u64(weights.size);
     data.u64(weights.hash);
     data.pointer(weights_file);

@@ -16,19 +16,81 @@ use crate::spec::{Leaf, LeafKind, LibrarySpec};
 /// The structs that describe any model to generic callers, as C.
 const DESCRIPTOR: &str = include_str!("descriptor.h");
 
-/// The text of the header.
-pub fn write(spec: &LibrarySpec, layout: &Layout, placement: WeightsPlacement) -> String {
-    let header = Header { spec, layout, placement, name: &spec.name };
+/// The text of the header of the library `library`: what each program needs, one after the other.
+pub fn write(library: &str, entries: &[(LibrarySpec, Layout)], placement: WeightsPlacement) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
-    let _ = header.write(&mut out);
+    if entries.len() > 1 {
+        let _ = contents(&mut out, library, entries);
+    }
+    for (index, (spec, layout)) in entries.iter().enumerate() {
+        let header = Header { spec, layout, placement, library, name: &spec.name };
+        let _ = header.write(&mut out);
+        let _ = sharing(&mut out, library, spec, &entries[..index]);
+    }
     out
+}
+
+/// The first comment of a library of several programs.
+fn contents(out: &mut String, library: &str, entries: &[(LibrarySpec, Layout)]) -> Written {
+    writeln!(
+        out,
+        "/* {library}.h: {} programs in one library, with one copy of the weights that are equal:",
+        entries.len()
+    )?;
+    for (spec, _) in entries {
+        writeln!(
+            out,
+            " *   {}_run: {}",
+            spec.name,
+            spec.description.first().map_or(String::new(), |line| comment(line))
+        )?;
+    }
+    writeln!(out, " * Each has its own contexts. A context can use the state of another program's: see the functions")?;
+    writeln!(
+        out,
+        " * {library}_X_share_state_of_Y, which exist where both programs know a buffer of the same name and type. */\n"
+    )
+}
+
+/// Functions that give a program's contexts the state of those before it.
+fn sharing(out: &mut String, library: &str, spec: &LibrarySpec, others: &[(LibrarySpec, Layout)]) -> Written {
+    let name = &spec.name;
+    for (other, _) in others {
+        let same = spec.states.iter().filter(|state| {
+            other.states.iter().any(|o| o.path == state.path && o.dtype == state.dtype && o.shape == state.shape)
+        });
+        let paths: Vec<String> = same.map(|state| comment(&state.path)).collect();
+        if paths.is_empty() {
+            continue;
+        }
+        let owner = &other.name;
+        let short = owner.strip_prefix(library).map_or(owner.as_str(), |rest| rest.trim_start_matches('_'));
+        remark(
+            out,
+            &format!(
+                "From now on the context uses the state of owner, which must outlive it, for: {}. Not while either runs; the \
+                 two run one after the other.",
+                paths.join(", ")
+            ),
+        )?;
+        writeln!(out, "#ifdef __cplusplus\nextern \"C\"\n#endif")?;
+        writeln!(out, "{name}_status {name}_share_state({name}_context *context, void *owner);\n")?;
+        writeln!(
+            out,
+            "static inline {name}_status {name}_share_state_of_{short}({name}_context *context, {owner}_context *owner) {{"
+        )?;
+        writeln!(out, "  return {name}_share_state(context, owner);\n}}\n")?;
+    }
+    Ok(())
 }
 
 struct Header<'a> {
     spec: &'a LibrarySpec,
     layout: &'a Layout,
     placement: WeightsPlacement,
+    /// Name of the library, which has the program's name if it is the only one.
+    library: &'a str,
     name: &'a str,
 }
 
@@ -147,7 +209,7 @@ impl Header<'_> {
             let cpu = comment(&self.spec.cpu);
             writeln!(out, " * The code is for {cpu}; creation fails on a machine that lacks its instructions.")?;
         }
-        writeln!(out, " * Link with -l{name} -lm -pthread.\n *")?;
+        writeln!(out, " * Link with -l{} -lm -pthread.\n *", self.library)?;
         writeln!(out, " * Use:")?;
         writeln!(out, " *   {name}_options options = {name}_options_default();")?;
         writeln!(out, " *   {name}_context *context;")?;
@@ -278,7 +340,7 @@ impl Header<'_> {
         writeln!(out, "  int32_t reserved; /* 0 */")?;
         let file = match self.placement {
             WeightsPlacement::Embedded => "not used: the weights are in the library".to_owned(),
-            WeightsPlacement::File => format!("path of {name}.weights; NULL = in the current folder"),
+            WeightsPlacement::File => format!("path of {}.weights; NULL = in the current folder", self.library),
         };
         writeln!(out, "  const char *weights_file; /* {file} */")?;
         if self.layout.bound().next().is_some() {

@@ -24,7 +24,8 @@ mod weights;
 pub use interface::{Identity, describe, symbols};
 pub use layout::{dtype_code, dtype_from_code};
 pub use library::{
-    CompiledObject, LARGEST_EMBEDDED, LibraryError, LibraryFiles, WeightsPlacement, link_objects, write_library,
+    CompiledObject, Entry, LARGEST_EMBEDDED, LibraryError, LibraryFiles, WeightsPlacement, link_objects, write_entries,
+    write_library,
 };
 pub use names::is_identifier;
 pub use spec::{

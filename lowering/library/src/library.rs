@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::descriptor::WeightsInfo;
 use crate::layout::Layout;
-use crate::spec::{LibrarySpec, SpecError, Weights};
+use crate::spec::{Buffer, LibrarySpec, SpecError, Weights};
 use crate::{archive, descriptor, header, manifest, package, runtime, symbols, weights};
 
 /// Embedded weights above this size go to a file: the object formats and linkers' default code model reach 2 GiB.
@@ -38,6 +38,8 @@ pub struct LibraryFiles {
     pub pkg_config: PathBuf,
     pub cmake: PathBuf,
     pub weights: Option<PathBuf>,
+    /// Bytes of the weights, wherever they are.
+    pub weights_size: u64,
 }
 
 /// Why no library was written.
@@ -66,6 +68,16 @@ pub enum LibraryError {
     Io { path: PathBuf, error: std::io::Error },
 }
 
+/// One program of a library.
+pub struct Entry<'a> {
+    pub spec: &'a LibrarySpec,
+    /// Must define `NAME__main` ([`pt2c_abi::MainFn`]) for the spec's name, and may call the runtime as
+    /// `pt2c_rt_parallel_for` and `pt2c_rt_fail` (or as `NAME__rt_…`); everything else that it defines globally must
+    /// begin with `NAME_`.
+    pub code: Vec<CompiledObject>,
+    pub weights: &'a Weights<'a>,
+}
+
 /// All objects of the library in archive order: the given code first, then descriptor, runtime and (if embedded)
 /// weights. Together they need only libc and libm, so they can also be linked or loaded without an archive.
 pub fn link_objects(
@@ -75,22 +87,62 @@ pub fn link_objects(
     placement: WeightsPlacement,
 ) -> Result<Vec<CompiledObject>, LibraryError> {
     let layout = Layout::new(spec)?;
-    let content = weights::content(weights);
-    assemble(spec, &layout, code, &content, pt2c_abi::hash::hash(&content), placement)
+    let weights = Content::new(&spec.name, weights, placement);
+    let mut objects = assemble(spec, &layout, code, &weights)?;
+    objects.extend(weights.object()?);
+    Ok(objects)
 }
 
+/// The weights of a library in one piece.
+struct Content<'a> {
+    library: &'a str,
+    bytes: Vec<u8>,
+    hash: u64,
+    placement: WeightsPlacement,
+}
+
+impl<'a> Content<'a> {
+    fn new(library: &'a str, weights: &Weights<'_>, placement: WeightsPlacement) -> Content<'a> {
+        let bytes = weights::content(weights);
+        let hash = pt2c_abi::hash::hash(&bytes);
+        Content { library, bytes, hash, placement }
+    }
+
+    fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// Name of the file, if they go to one.
+    fn file(&self) -> Option<String> {
+        (self.placement == WeightsPlacement::File).then(|| format!("{}.weights", self.library))
+    }
+
+    fn symbol(&self) -> String {
+        format!("{}__weights", self.library)
+    }
+
+    /// The object that embeds them.
+    fn object(&self) -> Result<Option<CompiledObject>, LibraryError> {
+        if self.placement == WeightsPlacement::File || self.bytes.is_empty() {
+            return Ok(None);
+        }
+        if self.size() > LARGEST_EMBEDDED {
+            return Err(LibraryError::WeightsTooLarge { size: self.size() });
+        }
+        let bytes = weights::object(&self.bytes, &self.symbol())?;
+        Ok(Some(CompiledObject { name: format!("{}_weights.o", self.library), bytes }))
+    }
+}
+
+/// The objects of one program.
 fn assemble(
     spec: &LibrarySpec,
     layout: &Layout,
     code: Vec<CompiledObject>,
-    content: &[u8],
-    hash: u64,
-    placement: WeightsPlacement,
+    weights: &Content<'_>,
 ) -> Result<Vec<CompiledObject>, LibraryError> {
     let name = &spec.name;
-    let size = content.len() as u64;
-    let to_file = placement == WeightsPlacement::File;
-    let info = WeightsInfo { size, hash, file: to_file.then(|| weights_name(spec)) };
+    let info = WeightsInfo { size: weights.size(), hash: weights.hash, file: weights.file(), symbol: weights.symbol() };
     // Code generators call the runtime by its own names; the library has names of its own.
     let mut objects = Vec::new();
     let mut with_routines = false;
@@ -103,26 +155,13 @@ fn assemble(
     if with_routines {
         objects.push(CompiledObject { name: format!("{name}_routines.o"), bytes: runtime::routines(name)? });
     }
-    if !to_file && size > 0 {
-        if size > LARGEST_EMBEDDED {
-            return Err(LibraryError::WeightsTooLarge { size });
-        }
-        let bytes = weights::object(content, &format!("{name}__weights"))?;
-        objects.push(CompiledObject { name: format!("{name}_weights.o"), bytes });
-    }
     for object in &objects {
-        symbols::check(&object.name, &object.bytes, name)?;
+        symbols::check(&object.name, &object.bytes, weights.library)?;
     }
     Ok(objects)
 }
 
-fn weights_name(spec: &LibrarySpec) -> String {
-    format!("{}.weights", spec.name)
-}
-
-/// Writes `libNAME.a`, `NAME.h`, `NAME.json`, `NAME.pc`, `NAMEConfig.cmake` and, if asked for, `NAME.weights` into a folder that
-/// exists. `code` must define `NAME__main` ([`pt2c_abi::MainFn`]) and may call the runtime as `pt2c_rt_parallel_for`
-/// and `pt2c_rt_fail` (or as `NAME__rt_…`); everything else that it defines globally must begin with `NAME_`.
+/// Writes the library of one program; see [`write_entries`].
 pub fn write_library(
     spec: &LibrarySpec,
     code: Vec<CompiledObject>,
@@ -130,35 +169,85 @@ pub fn write_library(
     placement: WeightsPlacement,
     folder: &Path,
 ) -> Result<LibraryFiles, LibraryError> {
-    let layout = Layout::new(spec)?;
-    let content = weights::content(weights);
-    let hash = pt2c_abi::hash::hash(&content);
-    let objects = assemble(spec, &layout, code, &content, hash, placement)?;
-    let name = &spec.name;
+    write_entries(&spec.name, vec![Entry { spec, code, weights }], placement, folder)
+}
+
+/// Writes `libNAME.a`, `NAME.h`, `NAME.json`, `NAME.pc`, `NAMEConfig.cmake` and, if asked for, `NAME.weights` into a
+/// folder that exists. The names of several entries must begin with `NAME_`; of weights that are equal there is one copy.
+pub fn write_entries(
+    name: &str,
+    entries: Vec<Entry<'_>>,
+    placement: WeightsPlacement,
+    folder: &Path,
+) -> Result<LibraryFiles, LibraryError> {
+    let specs: Vec<(LibrarySpec, Layout)>;
+    let content = match entries.as_slice() {
+        [only] => {
+            specs = vec![(only.spec.clone(), Layout::new(only.spec)?)];
+            Content::new(name, only.weights, placement)
+        }
+        several => {
+            let (merged, weights) = merge(several);
+            let placed = merged.into_iter().map(|spec| Layout::new(&spec).map(|layout| (spec, layout)));
+            specs = placed.collect::<Result<_, _>>()?;
+            Content::new(name, &weights, placement)
+        }
+    };
+    let mut objects = Vec::new();
+    for ((spec, layout), entry) in specs.iter().zip(entries) {
+        objects.extend(assemble(spec, layout, entry.code, &content)?);
+    }
+    objects.extend(content.object()?);
     let files = LibraryFiles {
         archive: folder.join(format!("lib{name}.a")),
         header: folder.join(format!("{name}.h")),
         manifest: folder.join(format!("{name}.json")),
         pkg_config: folder.join(format!("{name}.pc")),
         cmake: folder.join(format!("{name}Config.cmake")),
-        weights: (placement == WeightsPlacement::File).then(|| folder.join(weights_name(spec))),
+        weights: content.file().map(|file| folder.join(file)),
+        weights_size: content.size(),
     };
     let at = |path: &Path| {
         let path = path.to_owned();
         move |error| LibraryError::Io { path, error }
     };
     archive::write(&files.archive, &objects).map_err(at(&files.archive))?;
-    let header = header::write(spec, &layout, placement);
-    fs::write(&files.header, header).map_err(at(&files.header))?;
-    fs::write(&files.manifest, manifest::write(spec, &layout, placement)).map_err(at(&files.manifest))?;
-    fs::write(&files.pkg_config, package::pkg_config(spec)).map_err(at(&files.pkg_config))?;
-    fs::write(&files.cmake, package::cmake(spec)).map_err(at(&files.cmake))?;
+    fs::write(&files.header, header::write(name, &specs, placement)).map_err(at(&files.header))?;
+    let manifest = manifest::write(name, &specs, content.file().as_deref());
+    fs::write(&files.manifest, manifest).map_err(at(&files.manifest))?;
+    let description = specs.first().and_then(|(spec, _)| spec.description.first());
+    fs::write(&files.pkg_config, package::pkg_config(name, description)).map_err(at(&files.pkg_config))?;
+    fs::write(&files.cmake, package::cmake(name)).map_err(at(&files.cmake))?;
     if let Some(path) = &files.weights {
         let write = || {
             let mut file = fs::File::create(path)?;
-            weights::write_file(&mut file, &content, hash)
+            weights::write_file(&mut file, &content.bytes, content.hash)
         };
         write().map_err(at(path))?;
     }
     Ok(files)
+}
+
+/// The weights of several programs, equal pieces once, and the programs with their places in them.
+fn merge<'a>(entries: &[Entry<'a>]) -> (Vec<LibrarySpec>, Weights<'a>) {
+    let mut merged = Weights::default();
+    let mut specs = Vec::new();
+    for entry in entries {
+        let moved = merged.absorb(entry.weights);
+        let place = |offset: u64| {
+            let piece = moved.range(..=offset).next_back();
+            piece.map_or(offset, |(old, new)| offset - old + new)
+        };
+        let mut spec = entry.spec.clone();
+        for buffer in &mut spec.buffers {
+            if let Buffer::Weights { offset, .. } = buffer {
+                *offset = place(*offset);
+            }
+        }
+        for initial in spec.states.iter_mut().filter_map(|state| state.initial.as_mut()) {
+            *initial = place(*initial);
+        }
+        specs.push(spec);
+    }
+    (specs, merged)
 }

@@ -5,14 +5,26 @@ use pt2c_ir::dim::Dim;
 use serde_json::{Value, json};
 
 use crate::layout::{Layout, LeafPlace, dtype_code};
-use crate::library::WeightsPlacement;
 use crate::spec::{Leaf, LeafKind, LibrarySpec, Literal, Tree};
 
 /// Version of the document.
 const FORMAT: u32 = 1;
 
-/// The text of the file.
-pub fn write(spec: &LibrarySpec, layout: &Layout, placement: WeightsPlacement) -> String {
+/// The text of the file: what the programs share, and each of them.
+pub fn write(name: &str, entries: &[(LibrarySpec, Layout)], weights: Option<&str>) -> String {
+    let entries: Vec<Value> = entries.iter().map(|(spec, layout)| entry(spec, layout)).collect();
+    let document = json!({
+        "format": FORMAT,
+        "abi": pt2c_abi::ABI_VERSION,
+        "library": name,
+        "weights_file": weights,
+        "entries": entries,
+    });
+    // Values of this kind always have a text.
+    format!("{document:#}\n")
+}
+
+fn entry(spec: &LibrarySpec, layout: &Layout) -> Value {
     let symbols: Vec<Value> = spec.symbols.iter().map(symbol).collect();
     let states: Vec<Value> = spec
         .states
@@ -32,14 +44,10 @@ pub fn write(spec: &LibrarySpec, layout: &Layout, placement: WeightsPlacement) -
             json!({"path": constant.path, "output": output, "position": constant.position, "kind": kind, "value": value})
         })
         .collect();
-    let weights = (placement == WeightsPlacement::File).then(|| format!("{}.weights", spec.name));
-    let document = json!({
-        "format": FORMAT,
-        "abi": pt2c_abi::ABI_VERSION,
+    json!({
         "name": spec.name,
         "description": spec.description,
         "cpu": spec.cpu,
-        "weights_file": weights,
         "arguments": spec.forward.arguments,
         "input_tree": spec.forward.input_tree.as_ref().map(tree),
         "output_tree": spec.forward.output_tree.as_ref().map(tree),
@@ -59,9 +67,7 @@ pub fn write(spec: &LibrarySpec, layout: &Layout, placement: WeightsPlacement) -
         "input_words": layout.input_words,
         "output_words": layout.output_words,
         "capacity": layout.bound().map(|bound| &spec.symbols[bound.symbol].name).collect::<Vec<_>>(),
-    });
-    // Values of this kind always have a text.
-    format!("{document:#}\n")
+    })
 }
 
 fn symbol(symbol: &crate::spec::Symbol) -> Value {

@@ -1,12 +1,10 @@
 //! How build systems find the library: a pkg-config file and a CMake package, both relative to where they lie.
 
 use crate::names::comment;
-use crate::spec::LibrarySpec;
 
 /// Content of `NAME.pc`.
-pub fn pkg_config(spec: &LibrarySpec) -> String {
-    let name = &spec.name;
-    let description = spec.description.first().map_or_else(|| format!("the model {name}"), |line| comment(line));
+pub fn pkg_config(name: &str, description: Option<&String>) -> String {
+    let description = description.map_or_else(|| format!("the model {name}"), |line| comment(line));
     // In these files # begins a comment and $ a variable.
     let description = description.replace('#', " ").replace('$', "$$");
     format!(
@@ -20,8 +18,7 @@ pub fn pkg_config(spec: &LibrarySpec) -> String {
 }
 
 /// Content of `NAMEConfig.cmake`, which defines the target `NAME::NAME`.
-pub fn cmake(spec: &LibrarySpec) -> String {
-    let name = &spec.name;
+pub fn cmake(name: &str) -> String {
     format!(
         "# find_package({name} REQUIRED PATHS \"this folder\"), then target_link_libraries(TARGET {name}::{name}).\n\
          if(NOT TARGET {name}::{name})\n\

@@ -1,7 +1,7 @@
 //! What the code generator tells this crate about a model: leaves, symbols, rules, buffers, state and weights.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use pt2c_ir::dim::{Dim, Pred};
@@ -255,6 +255,29 @@ impl<'a> Weights<'a> {
         self.size = offset + piece.bytes().len() as u64;
         self.pieces.push((offset, piece));
         offset
+    }
+
+    /// Appends the pieces of another program's weights that are not here yet, and gives the new offset of every piece
+    /// by its old one.
+    pub(crate) fn absorb(&mut self, other: &Weights<'a>) -> BTreeMap<u64, u64> {
+        let key = |bytes: &[u8]| (bytes.len(), pt2c_abi::hash::hash(bytes));
+        let mut known: BTreeMap<(usize, u64), Vec<usize>> = BTreeMap::new();
+        for (index, (_, piece)) in self.pieces.iter().enumerate() {
+            known.entry(key(piece.bytes())).or_default().push(index);
+        }
+        let mut moved = BTreeMap::new();
+        for (old, piece) in &other.pieces {
+            let candidates = known.entry(key(piece.bytes())).or_default();
+            let same = |index: &&usize| self.pieces.get(**index).is_some_and(|(_, p)| p.bytes() == piece.bytes());
+            let found =
+                candidates.iter().find(same).and_then(|&index| self.pieces.get(index)).map(|(offset, _)| *offset);
+            let offset = found.unwrap_or_else(|| {
+                candidates.push(self.pieces.len());
+                self.append(piece.clone())
+            });
+            moved.insert(*old, offset);
+        }
+        moved
     }
 
     /// Total bytes.

@@ -25,6 +25,8 @@ fn the_interface_as_json() {
     };
     let files = write_library(&spec, Vec::new(), &common::weights(), WeightsPlacement::File, folder.path()).unwrap();
     let document: Value = serde_json::from_str(&std::fs::read_to_string(files.manifest).unwrap()).unwrap();
+    assert_eq!((&document["library"], &document["weights_file"]), (&json!("m"), &json!("m.weights")));
+    let document = &document["entries"][0];
     assert_eq!(document["inputs"][1]["name"], "batch_y");
     assert_eq!(document["inputs"][1]["shape"], json!(["2*s0 + 1"]));
     assert_eq!(document["inputs"][1]["mutated"], true);
@@ -39,7 +41,6 @@ fn the_interface_as_json() {
     );
     assert_eq!(document["symbols"][1], json!({"name": "s1", "min": 2, "max": null, "computed": false}));
     assert_eq!(document["states"][1]["path"], "bias");
-    assert_eq!(document["weights_file"], "m.weights");
     assert_eq!(document["arguments"], json!(["x"]));
     assert_eq!(document["input_tree"]["children"].as_array().unwrap().len(), 1);
     assert_eq!(document["capacity"], json!(["s0", "s1"]));

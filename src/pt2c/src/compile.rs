@@ -50,17 +50,25 @@ impl Source {
     /// # Errors
     /// As [`open`]; a module that is not there or cannot stand alone; a rule that does not fit.
     pub fn open(&self, path: &Path) -> Result<Imported, Diagnostic> {
-        let about = |message: String| Diagnostic::error(message).about(path.display().to_string());
-        let mut exported = pt2c_pt2::ExportedProgram::open(path).map_err(|e| about(e.to_string()))?;
-        if let Some(entry) = &self.entry {
-            exported = exported.submodule(entry).map_err(|e| about(e.to_string()))?;
-        }
-        let mut imported = pt2c_pt2::import::import(&exported).map_err(Diagnostic::from)?;
-        if let Some(table) = decompositions::table(&self.decompositions, false)? {
-            imported.program = decompositions::run(&imported.program, &table, &self.decompositions)?;
-        }
-        Ok(imported)
+        open_entry(path, self.entry.as_deref(), &self.decompositions)
     }
+}
+
+/// Reads an archive, takes the call of a module as the program, if one is named, imports that, and applies the rules.
+///
+/// # Errors
+/// As [`Source::open`].
+pub fn open_entry(path: &Path, entry: Option<&str>, decompositions: &Decompositions) -> Result<Imported, Diagnostic> {
+    let about = |message: String| Diagnostic::error(message).about(path.display().to_string());
+    let mut exported = pt2c_pt2::ExportedProgram::open(path).map_err(|e| about(e.to_string()))?;
+    if let Some(entry) = entry {
+        exported = exported.submodule(entry).map_err(|e| about(e.to_string()))?;
+    }
+    let mut imported = pt2c_pt2::import::import(&exported).map_err(Diagnostic::from)?;
+    if let Some(table) = decompositions::table(decompositions, false)? {
+        imported.program = decompositions::run(&imported.program, &table, decompositions)?;
+    }
+    Ok(imported)
 }
 
 /// A compiled program, before anything is written.

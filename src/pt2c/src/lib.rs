@@ -6,6 +6,7 @@ pub mod check;
 pub mod command;
 pub mod compile;
 pub mod decompositions;
+pub mod entries;
 pub mod execute;
 pub mod leaves;
 pub mod page;

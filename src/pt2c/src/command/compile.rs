@@ -1,7 +1,9 @@
 //! `pt2c compile`: a .pt2 file becomes a static library and a header.
 
 use super::{MessageFormat, Outcome, settings};
-use crate::compile;
+use crate::compile::{self, Compiled, Settings};
+use crate::decompositions::Decompositions;
+use crate::entries::{self, Entry};
 use crate::precision;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -14,14 +16,19 @@ use std::time::Instant;
 /// Flags of `pt2c compile`.
 #[derive(Args, Debug)]
 pub struct Flags {
-    /// The exported program (`torch.export.save`)
-    model: PathBuf,
+    /// The exported program (`torch.export.save`); of several, each is its own functions in one library
+    #[arg(required = true)]
+    models: Vec<PathBuf>,
+    /// Take one call of a module as the program (`encoder`, `encoder@1`; see `pt2c inspect --modules`); of several, each is
+    /// its own functions in one library. NAME=MODULE gives it another name, NAME= names the whole program
+    #[arg(long, value_name = "[NAME=]MODULE")]
+    entry: Vec<String>,
     #[command(flatten)]
-    source: compile::Source,
+    decompositions: Decompositions,
     /// Folder for libNAME.a, NAME.h, NAME.pc and NAMEConfig.cmake; made if it is missing
     #[arg(short, long, default_value = "out")]
     output: PathBuf,
-    /// Name of the library and prefix of everything it exports [default: the file's name]
+    /// Name of the library and prefix of everything it exports [default: the first file's name]
     #[arg(long)]
     name: Option<String>,
     /// Processor to generate code for: native (this machine), x86-64 (any), x86-64-v3 (AVX2), x86-64-v4 (AVX-512), or
@@ -84,6 +91,8 @@ enum Emit {
 /// Text of intermediate forms goes to these places.
 struct Dumps<'a> {
     flags: &'a Flags,
+    /// Name of the program, if the library has several.
+    entry: &'a str,
     started: Instant,
     timings: Vec<(&'static str, f64)>,
 }
@@ -96,7 +105,7 @@ impl Dumps<'_> {
         }
         if let Some(folder) = &self.flags.dump_phases {
             let at = self.timings.len();
-            write(&folder.join(format!("{at:02}_{phase}.txt")), text().as_bytes())?;
+            write(&folder.join(self.entry).join(format!("{at:02}_{phase}.txt")), text().as_bytes())?;
         }
         self.started = Instant::now();
         Ok(())
@@ -118,15 +127,77 @@ pub fn run(flags: &Flags) -> Outcome {
             .help(format!("the phases are: {}", phases.join(", "))));
     }
     let keep = Keep { llvm: flags.emit.contains(&Emit::Llvm), asm: flags.emit.contains(&Emit::Asm) };
-    let mut settings = settings(&flags.model, flags.name.as_deref(), &flags.cpu, keep)?;
+    let first = flags.models.first().map_or(Path::new("model"), PathBuf::as_path);
+    let mut settings = settings(first, flags.name.as_deref(), &flags.cpu, keep)?;
     settings.rewrite.stop_after = flags.stop_after_rewrite;
     settings.lower.winograd = !flags.direct_convolutions;
     flags.precision.apply(&mut settings);
+    let library = settings.name.clone();
     let begun = Instant::now();
-    let imported = flags.source.open(&flags.model)?;
-    flags.message_format.show(&imported.warnings);
-    let mut dumps = Dumps { flags, started: Instant::now(), timings: Vec::new() };
-    dumps.after("import", &|| pt2c_ir::text::print(&imported.program))?;
+    let entries = entries::open(&flags.models, &flags.entry, &flags.decompositions)?;
+    std::fs::create_dir_all(&flags.output)
+        .map_err(|e| Diagnostic::error(format!("cannot make the folder {}: {e}", flags.output.display())))?;
+    let (mut timings, mut differences) = (Vec::new(), Vec::new());
+    let mut parts = Vec::new();
+    let mut kernels = 0;
+    for entry in &entries {
+        flags.message_format.show(&entry.imported.warnings);
+        if !entry.name.is_empty() {
+            settings.name = format!("{library}_{}", entry.name);
+        }
+        let mut dumps = Dumps { flags, entry: &entry.name, started: Instant::now(), timings: Vec::new() };
+        let compiled = one(flags, entry, &settings, &mut dumps)?;
+        kernels += compiled.kernels.kernels.len();
+        let (mut spec, weights) = compiled.describe(&settings)?;
+        compile::tell_forward(&mut spec, &entry.imported.forward);
+        if !flags.quiet {
+            differences.extend(flags.precision.measure(&entry.imported.program, &compiled, &settings)?);
+        }
+        timings.push((settings.name.clone(), dumps.timings));
+        parts.push((spec, compiled.members(&settings), weights));
+    }
+    let placement = match flags.weights {
+        WeightsFlag::Embed => WeightsPlacement::Embedded,
+        WeightsFlag::File => WeightsPlacement::File,
+    };
+    let parts =
+        parts.iter_mut().map(|(spec, code, weights)| pt2c_library::Entry { spec, code: std::mem::take(code), weights });
+    let files = pt2c_library::write_entries(&library, parts.collect(), placement, &flags.output)
+        .map_err(|e| Diagnostic::error(e.to_string()))?;
+    if flags.timings {
+        for (name, phases) in &timings {
+            if timings.len() > 1 {
+                eprintln!("{name}");
+            }
+            for (phase, seconds) in phases {
+                eprintln!("{phase:>16} {:8.1} ms", seconds * 1e3);
+            }
+        }
+    }
+    if !flags.quiet {
+        let size = |p: &Path| std::fs::metadata(p).map_or(0, |m| m.len());
+        let total = size(&files.archive) + files.weights.as_deref().map_or(0, size);
+        let programs = if entries.len() > 1 { format!("{} programs, ", entries.len()) } else { String::new() };
+        println!(
+            "{} and {}: {programs}{kernels} kernels for {}, {:.1} MB of which {:.1} MB weights, in {:.1} s",
+            files.archive.display(),
+            files.header.display(),
+            settings.target.cpu,
+            total as f64 / 1e6,
+            files.weights_size as f64 / 1e6,
+            begun.elapsed().as_secs_f64()
+        );
+        for difference in &differences {
+            println!("{difference}");
+        }
+    }
+    Ok(())
+}
+
+/// Compiles one program and writes the intermediate forms that the flags ask for.
+fn one(flags: &Flags, entry: &Entry, settings: &Settings, dumps: &mut Dumps<'_>) -> Result<Compiled, Diagnostic> {
+    let program = &entry.imported.program;
+    dumps.after("import", &|| pt2c_ir::text::print(program))?;
     let json = flags.message_format == MessageFormat::Json;
     let bar = if flags.quiet || json { ProgressBar::hidden() } else { ProgressBar::new(0) };
     bar.set_style(
@@ -135,8 +206,8 @@ pub fn run(flags: &Flags) -> Outcome {
     );
     bar.set_message("optimising");
     let compiled = compile::compile(
-        &imported.program,
-        &settings,
+        program,
+        settings,
         &mut |phase, program| dumps.after(phase.name, &|| pt2c_ir::text::print(program)),
         &|done, of| {
             if json {
@@ -154,8 +225,6 @@ pub fn run(flags: &Flags) -> Outcome {
         }
     }
     dumps.after("lower", &|| pt2c_kernel::print(&compiled.kernels))?;
-    std::fs::create_dir_all(&flags.output)
-        .map_err(|e| Diagnostic::error(format!("cannot make the folder {}: {e}", flags.output.display())))?;
     let file = |suffix: &str| flags.output.join(format!("{}{suffix}", settings.name));
     if flags.emit.contains(&Emit::Kernel) {
         write(&file(".kernels.txt"), pt2c_kernel::print(&compiled.kernels).as_bytes())?;
@@ -170,35 +239,5 @@ pub fn run(flags: &Flags) -> Outcome {
             }
         }
     }
-    let (mut spec, weights) = compiled.describe(&settings)?;
-    compile::tell_forward(&mut spec, &imported.forward);
-    let placement = match flags.weights {
-        WeightsFlag::Embed => WeightsPlacement::Embedded,
-        WeightsFlag::File => WeightsPlacement::File,
-    };
-    let files = pt2c_library::write_library(&spec, compiled.members(&settings), &weights, placement, &flags.output)
-        .map_err(|e| Diagnostic::error(e.to_string()))?;
-    if flags.timings {
-        for (phase, seconds) in &dumps.timings {
-            eprintln!("{phase:>16} {:8.1} ms", seconds * 1e3);
-        }
-    }
-    if !flags.quiet {
-        let size = |p: &Path| std::fs::metadata(p).map_or(0, |m| m.len());
-        let total = size(&files.archive) + files.weights.as_deref().map_or(0, size);
-        println!(
-            "{} and {}: {} kernels for {}, {:.1} MB of which {:.1} MB weights, in {:.1} s",
-            files.archive.display(),
-            files.header.display(),
-            compiled.kernels.kernels.len(),
-            settings.target.cpu,
-            total as f64 / 1e6,
-            weights.size() as f64 / 1e6,
-            begun.elapsed().as_secs_f64()
-        );
-        if let Some(difference) = flags.precision.measure(&imported.program, &compiled, &settings)? {
-            println!("{difference}");
-        }
-    }
-    Ok(())
+    Ok(compiled)
 }
