@@ -108,8 +108,8 @@ pub fn run_with(
     after: &mut dyn FnMut(&Phase, &Program) -> Result<(), Diagnostic>,
 ) -> Result<(Program, rewrite::Log), Diagnostic> {
     refuse_unsupported(program)?;
-    check(program, Stage::Imported, "import")?;
-    let mut program = program.clone();
+    let mut program = crate::custom::call_custom(program)?;
+    check(&program, Stage::Imported, "import")?;
     let mut log = rewrite::Log::default();
     for phase in PHASES {
         if phase.name == "rewrite" {

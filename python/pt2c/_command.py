@@ -103,8 +103,9 @@ def _read_line(line: str, found: list[Diagnostic], other: list[str], progress: P
         found.append(Diagnostic(**place, **told))
 
 
-def link_shared(folder: Path, name: str, programs: list[str]) -> Path:
-    """Makes ``libNAME.so`` of ``libNAME.a`` with the system's C compiler (the environment variable CC names another)."""
+def link_shared(folder: Path, name: str, programs: list[str], more: list[str]) -> Path:
+    """Makes ``libNAME.so`` of ``libNAME.a`` with the system's C compiler (the environment variable CC names another). ``more``: sources,
+    objects and libraries with what the library needs besides."""
     compilers = [os.environ["CC"]] if os.environ.get("CC") else ["cc", "gcc", "clang"]
     compiler = next((found for found in map(shutil.which, compilers) if found), None)
     if compiler is None:
@@ -114,7 +115,8 @@ def link_shared(folder: Path, name: str, programs: list[str]) -> Path:
     shared = folder / f"lib{name}.so"
     # Everything of the library is reached from its exported functions.
     exported = [f"-Wl,-u,{program}_create" for program in programs]
-    command = [compiler, "-shared", "-o", str(shared), *exported, str(folder / f"lib{name}.a"), "-lm", "-pthread"]
+    command = [compiler, "-shared", "-o", str(shared), *exported, "-fPIC", "-O2", "-I", str(folder), *more]
+    command += [str(folder / f"lib{name}.a"), "-Wl,-z,defs", "-lm", "-pthread"]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if done.returncode != 0:
         raise LinkError(f"{compiler} cannot make a shared library:\n{done.stderr.strip()}")

@@ -33,6 +33,7 @@ def compile(
     weights: str = "embed",
     threads: int = 0,
     output: str | Path | None = None,
+    link: Sequence[str | Path] = (),
     flags: Sequence[str] = (),
     progress: bool | None = None,
 ) -> Any:
@@ -46,7 +47,8 @@ def compile(
     model, and the result is a dict of them by name. ``decompositions``: a file of rules. ``name``: prefix of
     everything that the library exports. ``cpu``: the processor to compile for. ``weights``: ``embed``, or ``file`` for a
     mapped file beside the library. ``threads``: of one call (0 = as many as this process may use). ``output``: a folder for
-    the files, which are temporary otherwise. ``flags``: more flags of ``pt2c compile``. ``progress``: whether to show it
+    the files, which are temporary otherwise. ``link``: C sources, objects and libraries with the functions of custom operators.
+    ``flags``: more flags of ``pt2c compile``. ``progress``: whether to show it
     (by default on a terminal).
 
     Raises :class:`CompileError` with the line of your program that is at fault; what ``torch.export`` raises passes through.
@@ -79,7 +81,7 @@ def compile(
             paths = [_file(one, Path(folder) / f"{key}.pt2", True, shown) for key, one in program.items()]
         else:
             paths = [_file(program, Path(folder) / "model.pt2", False, shown)]
-        library = _build(paths, name, options, output, shown)
+        library = _build(paths, name, options, output, [str(file) for file in link], shown)
     framework = _default_framework()
     models = {key: Model(one, threads, framework) for key, one in library.programs.items()}
     return models if several else next(iter(models.values()))
@@ -154,21 +156,23 @@ def load_library(path: str | Path, *, threads: int = 0) -> dict[str, Model]:
     else:
         raise FileNotFoundError(f"there is no file or folder {path}")
     if not (folder / f"lib{name}.so").exists() and (folder / f"lib{name}.a").exists():
-        _link(folder, name)
+        _link(folder, name, [])
     framework = _default_framework()
     return {key: Model(program, threads, framework) for key, program in Library(folder, name).programs.items()}
 
 
-def _link(folder: Path, name: str) -> None:
+def _link(folder: Path, name: str, more: list[str]) -> None:
     entries = read_manifest(folder / f"{name}.json")["entries"]
-    _command.link_shared(folder, name, [entry["name"] for entry in entries])
+    _command.link_shared(folder, name, [entry["name"] for entry in entries], more)
 
 
-def _build(paths: list[Path], name: str, options: list[str], output: Any, shown: _command.Progress) -> Library:
+def _build(
+    paths: list[Path], name: str, options: list[str], output: Any, link: list[str], shown: _command.Progress
+) -> Library:
     folder = Path(output) if output is not None else Path(tempfile.mkdtemp(prefix="pt2c-"))
     try:
         _command.compile_programs(paths, folder, name, options, shown)
-        _link(folder, name)
+        _link(folder, name, link)
     except BaseException:
         if output is None:
             shutil.rmtree(folder, ignore_errors=True)

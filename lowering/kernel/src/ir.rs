@@ -179,6 +179,61 @@ pub enum Body {
     Sort(Sort),
     /// A routine of the runtime.
     Routine(Routine),
+    /// A function that the library's user provides.
+    Custom(Custom),
+}
+
+/// A call of a custom operator's function. Every parameter is a dense tensor.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Custom {
+    /// Its name.
+    pub function: String,
+    /// What it is given.
+    pub arguments: Vec<CustomArgument>,
+    /// What it writes.
+    pub results: Vec<CustomTensor>,
+}
+
+/// A tensor that a custom operator's function reads or writes.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CustomTensor {
+    /// The parameter.
+    pub param: usize,
+    /// Its sizes.
+    pub sizes: Vec<Dim>,
+}
+
+/// An argument of a custom operator's function.
+#[derive(Clone, PartialEq, Debug)]
+pub enum CustomArgument {
+    Tensor(CustomTensor),
+    /// An optional tensor that is not given.
+    Absent,
+    Int(Dim),
+    Bool(Dim),
+    Ints(Vec<Dim>),
+    Float(f64),
+}
+
+impl Custom {
+    /// All tensors.
+    pub fn tensors(&self) -> impl Iterator<Item = &CustomTensor> {
+        let given = self.arguments.iter().filter_map(|a| match a {
+            CustomArgument::Tensor(tensor) => Some(tensor),
+            _ => None,
+        });
+        given.chain(&self.results)
+    }
+
+    /// All symbolic expressions.
+    pub fn dims(&self) -> impl Iterator<Item = &Dim> {
+        let numbers = self.arguments.iter().flat_map(|argument| match argument {
+            CustomArgument::Int(value) | CustomArgument::Bool(value) => std::slice::from_ref(value),
+            CustomArgument::Ints(values) => values.as_slice(),
+            _ => &[],
+        });
+        numbers.chain(self.tensors().flat_map(|tensor| &tensor.sizes))
+    }
 }
 
 /// Sorts the lines of a row-major tensor `[outer, len, inner]` along its middle dimension and keeps the first `keep` of

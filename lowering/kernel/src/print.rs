@@ -76,6 +76,10 @@ pub fn print_kernel(kernel: &Kernel) -> String {
         Body::Winograd(w) => printer.winograd(w),
         Body::Attention(a) => printer.attention(a),
         Body::Sort(s) => printer.sort(s),
+        Body::Custom(c) => {
+            let sizes: Vec<String> = c.dims().map(ToString::to_string).collect();
+            let _ = writeln!(printer.out, "  custom {}({})", name(&c.function), sizes.join(", "));
+        }
         Body::Routine(r) => {
             let sizes: Vec<String> = r.sizes.iter().map(ToString::to_string).collect();
             let _ = writeln!(

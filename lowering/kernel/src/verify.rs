@@ -269,6 +269,14 @@ impl<'k> Checker<'k> {
                 self.scope.truncate(self.scope.len().saturating_sub(2));
                 self.epilogue(&a.epilogue, if doubles { DType::F64 } else { DType::F32 });
             }
+            Body::Custom(c) => {
+                for d in c.dims() {
+                    self.dim(d);
+                }
+                if c.tensors().any(|t| t.param >= self.kernel.params.len()) {
+                    self.report(format!("`{}` is given a parameter that does not exist", c.function));
+                }
+            }
             Body::Routine(r) => {
                 for d in r.sizes.iter().chain([&r.count, &r.cost]) {
                     self.dim(d);

@@ -16,6 +16,9 @@ use crate::spec::{Leaf, LeafKind, LibrarySpec};
 /// The structs that describe any model to generic callers, as C.
 const DESCRIPTOR: &str = include_str!("descriptor.h");
 
+/// The struct that custom operators' functions take, as C.
+const TENSOR: &str = include_str!("tensor.h");
+
 /// The text of the header of the library `library`: what each program needs, one after the other.
 pub fn write(library: &str, entries: &[(LibrarySpec, Layout)], placement: WeightsPlacement) -> String {
     let mut out = String::new();
@@ -95,7 +98,7 @@ struct Header<'a> {
 }
 
 /// The C type of an element; complex types are structs of this header.
-fn c_type(dtype: DType, name: &str) -> String {
+pub(crate) fn c_type(dtype: DType, name: &str) -> String {
     let plain = match dtype {
         DType::Bool | DType::U8 | DType::F8E4M3FN | DType::F8E5M2 => "uint8_t",
         DType::I8 => "int8_t",
@@ -165,6 +168,7 @@ impl Header<'_> {
         self.outputs(out)?;
         self.functions(out)?;
         self.states(out)?;
+        self.custom(out)?;
         self.describe(out)?;
         writeln!(out, "#ifdef __cplusplus\n}}\n#endif\n\n#endif")
     }
@@ -551,6 +555,25 @@ impl Header<'_> {
                 writeln!(out, "  {c_type} *state = {name}_state_{}(context);", place.name)?;
                 writeln!(out, "  if (state) {{\n    state[0] = ({c_type})seed;\n    state[1] = 0;\n  }}\n}}\n")?;
             }
+        }
+        Ok(())
+    }
+
+    /// The functions that the library needs.
+    fn custom(&self, out: &mut String) -> Written {
+        if self.spec.functions.is_empty() {
+            return Ok(());
+        }
+        write!(out, "{TENSOR}")?;
+        remark(
+            out,
+            "Custom operators of the model, which YOU define and link with: they fill the results, whose memory and sizes are \
+             given, and return 0, or a code that ends the call with status ERROR_DATA. Integers and booleans come as int64_t, \
+             a list of integers as address and count, an optional tensor that is not given as NULL.",
+        )?;
+        for function in &self.spec.functions {
+            let parameters: Vec<String> = function.parameters.iter().map(|(ty, name)| format!("{ty}{name}")).collect();
+            writeln!(out, "int32_t {}({});\n", function.name, parameters.join(", "))?;
         }
         Ok(())
     }

@@ -3,9 +3,11 @@
 
 use pt2c_ir::dim::{Dim, Symbol as Name};
 use pt2c_ir::{Arg, Bytes, DType, Fact, InputKind, OutputKind, Program};
-use pt2c_kernel::{BufferKind, KernelProgram};
+use pt2c_kernel::{Body, BufferKind, CustomArgument, KernelProgram};
 
-use crate::spec::{Buffer, Constant, Constraint, Leaf, LibrarySpec, Literal, SpecError, Stage, State, Symbol, Weights};
+use crate::spec::{
+    Buffer, Constant, Constraint, Function, Leaf, LibrarySpec, Literal, SpecError, Stage, State, Symbol, Weights,
+};
 
 /// How a library is called and what it is made for.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +48,7 @@ pub fn describe(
         cpu_features: identity.cpu_features,
         messages: identity.messages,
         arena_size: Some(kernels.arena_bytes.clone()),
+        functions: functions(kernels),
         ..LibrarySpec::default()
     };
     for (name, range) in kernels.scope.symbols() {
@@ -105,6 +108,34 @@ pub fn describe(
         spec.buffers.push(described);
     }
     Ok((spec, weights))
+}
+
+/// The functions of custom operators, each once.
+fn functions(kernels: &KernelProgram) -> Vec<Function> {
+    const TENSOR: &str = "const pt2c_tensor *";
+    let mut functions: Vec<Function> = Vec::new();
+    for kernel in &kernels.kernels {
+        let Body::Custom(custom) = &kernel.body else { continue };
+        if functions.iter().any(|known| known.name == custom.function) {
+            continue;
+        }
+        let mut parameters = Vec::new();
+        for (i, argument) in custom.arguments.iter().enumerate() {
+            match argument {
+                CustomArgument::Tensor(_) | CustomArgument::Absent => parameters.push((TENSOR, format!("x{i}"))),
+                CustomArgument::Int(_) | CustomArgument::Bool(_) => parameters.push(("int64_t ", format!("x{i}"))),
+                CustomArgument::Ints(_) => {
+                    parameters.push(("const int64_t *", format!("x{i}")));
+                    parameters.push(("int64_t ", format!("x{i}_count")));
+                }
+                CustomArgument::Float(_) => parameters.push(("double ", format!("x{i}"))),
+            }
+        }
+        let result = |i: usize| if custom.results.len() == 1 { "result".to_owned() } else { format!("result{i}") };
+        parameters.extend((0..custom.results.len()).map(|i| (TENSOR, result(i))));
+        functions.push(Function { name: custom.function.clone(), parameters });
+    }
+    functions
 }
 
 /// Element type and sizes to the caller: pairs in the program are complex numbers to them.

@@ -8,6 +8,7 @@
 //! the archive begins with the model's name and two models link into one program. Nothing here needs LLVM.
 
 mod archive;
+mod cpp;
 mod descriptor;
 mod header;
 mod interface;
@@ -17,10 +18,12 @@ mod manifest;
 mod names;
 mod package;
 mod runtime;
+mod rust;
 mod spec;
 mod symbols;
 mod weights;
 
+pub use cpp::cpp;
 pub use interface::{Identity, describe, symbols};
 pub use layout::{dtype_code, dtype_from_code};
 pub use library::{
@@ -28,7 +31,8 @@ pub use library::{
     write_library,
 };
 pub use names::is_identifier;
+pub use rust::rust;
 pub use spec::{
-    Buffer, Constant, Constraint, Forward, Leaf, LeafKind, LibrarySpec, Literal, SpecError, Stage, State, Symbol, Tree,
-    Weights,
+    Buffer, Constant, Constraint, Forward, Function, Leaf, LeafKind, LibrarySpec, Literal, SpecError, Stage, State,
+    Symbol, Tree, Weights,
 };

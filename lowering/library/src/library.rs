@@ -156,7 +156,7 @@ fn assemble(
         objects.push(CompiledObject { name: format!("{name}_routines.o"), bytes: runtime::routines(name)? });
     }
     for object in &objects {
-        symbols::check(&object.name, &object.bytes, weights.library)?;
+        symbols::check(&object.name, &object.bytes, weights.library, &spec.functions)?;
     }
     Ok(objects)
 }

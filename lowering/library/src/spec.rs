@@ -40,6 +40,16 @@ pub struct LibrarySpec {
     /// Texts of the failures that the program reports with `rt_fail`, by message id; `{}` stands for the value.
     pub messages: Vec<String>,
     pub forward: Forward,
+    /// What the library's user has to provide.
+    pub functions: Vec<Function>,
+}
+
+/// A function of a custom operator.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Function {
+    pub name: String,
+    /// What it is given: type and name.
+    pub parameters: Vec<(&'static str, String)>,
 }
 
 /// An input or an output of the call.

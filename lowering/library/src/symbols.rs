@@ -4,11 +4,13 @@
 use object::{Object, ObjectSymbol};
 
 use crate::library::LibraryError;
+use crate::spec::Function;
 
 include!("allowed_symbols.rs");
 
 /// Checks one object of the library `name`.
-pub fn check(object_name: &str, bytes: &[u8], name: &str) -> Result<(), LibraryError> {
+/// `provided` are the functions of custom operators, which the library's user defines.
+pub fn check(object_name: &str, bytes: &[u8], name: &str, provided: &[Function]) -> Result<(), LibraryError> {
     let file = object::File::parse(bytes)?;
     let prefix = format!("{name}_");
     for symbol in file.symbols().filter(|symbol| symbol.is_global() || symbol.is_undefined()) {
@@ -18,6 +20,9 @@ pub fn check(object_name: &str, bytes: &[u8], name: &str) -> Result<(), LibraryE
         }
         // Position-independent code names the linker's table.
         if symbol.is_undefined() && (is_allowed(symbol_name) || symbol_name == "_GLOBAL_OFFSET_TABLE_") {
+            continue;
+        }
+        if symbol.is_undefined() && provided.iter().any(|function| function.name == symbol_name) {
             continue;
         }
         return Err(LibraryError::Symbol {

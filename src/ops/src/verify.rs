@@ -56,6 +56,9 @@ impl Stage {
         if lookup(op).is_some_and(|op| op.def.tags.has(Tags::CONTROL)) {
             return inside.then_some("a region computes, it directs nothing");
         }
+        if op == "prim.custom" && !matches!(self, Stage::Fused) {
+            return None;
+        }
         let (prim, region) = (op.starts_with("prim."), op == "prim.region");
         match self {
             Stage::Imported if prim => Some("an imported program has none of the compiler's primitives"),
@@ -94,6 +97,9 @@ fn unsupported_in(program: &Program, graph: &Graph, found: &mut Vec<Diagnostic>)
     for (_, node) in graph.nodes() {
         let NodeKind::Call { op, args } = &node.kind else { continue };
         let Some(op) = lookup(op) else {
+            if crate::prim::custom::is_custom(op) && crate::prim::custom::arguments(op, args, &node.outputs).is_ok() {
+                continue;
+            }
             let subject = format!("node `{}`", node.name);
             let message = format!("the operator `{op}` is not supported");
             found.push(Diagnostic::error(message).about(subject).at(program.locations.get(node.location)));

@@ -81,6 +81,7 @@ fn kind(kernel: &Kernel) -> &'static str {
         Body::Attention(_) => "attention",
         Body::Sort(_) => "sort",
         Body::Routine(_) => "routine",
+        Body::Custom(_) => "custom",
     }
 }
 

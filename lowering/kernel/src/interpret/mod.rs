@@ -174,6 +174,9 @@ impl Machine<'_> {
             Body::Winograd(w) => contraction::winograd(&mut compiler, &mut frame, w),
             Body::Attention(a) => contraction::attention(&mut compiler, &mut frame, a),
             Body::Sort(s) => sort::sort(kernel, buffers, &mut self.memory, s, &self.roots),
+            Body::Custom(c) => {
+                Err(malformed(format!("`{}` is a function that the library's user provides", c.function)))
+            }
             Body::Routine(r) => {
                 drop(frame);
                 self.routine(r, kernel, buffers).map_err(malformed)

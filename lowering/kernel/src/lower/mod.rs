@@ -7,6 +7,7 @@ mod body;
 mod collapse;
 mod contraction;
 mod control;
+mod custom;
 mod in_place;
 mod nest;
 mod recurrent;
@@ -76,6 +77,7 @@ const ROOTS: &[(&str, RootLowering)] = &[
     ("prim.conv_transpose", sequence::conv_transpose),
     ("prim.assert", sequence::assert),
     ("prim.routine", routine::routine),
+    ("prim.custom", custom::custom),
 ];
 
 /// Whether the primitive is lowered as a kernel of its own, which others may only follow as an epilogue.
@@ -480,6 +482,7 @@ pub fn kinds(program: &KernelProgram) -> IndexMap<&'static str, usize> {
             KernelBody::Attention(_) => "attention",
             KernelBody::Sort(_) => "sort",
             KernelBody::Routine(_) => "routine",
+            KernelBody::Custom(_) => "custom",
         };
         *counts.entry(kind).or_insert(0) += 1;
     }

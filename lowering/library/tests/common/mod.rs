@@ -65,6 +65,7 @@ pub fn spec(name: &str) -> LibrarySpec {
         arena_size: Some((s("s0") * int(16)).ceil_div(&int(64)) * int(64) + s("s0") * int(16)),
         messages: vec!["x holds NaN at element {}".to_owned()],
         forward: Default::default(),
+        functions: Vec::new(),
     }
 }
 

@@ -279,19 +279,44 @@ impl<'t> Cx<'t> {
         self.ix.enter();
         let shown = self.shown_value(value, bad);
         self.ix.leave();
-        let number = match self.messages.iter().position(|m| m == message) {
-            Some(k) => k,
-            None => {
-                self.messages.push(message.to_string());
-                self.messages.len() - 1
-            }
-        };
+        let number = self.message(message);
         let number = self.b.int(Type::I64, number as i64);
         let shown = shown?;
         self.b.call(FAIL, &[failure.call, number, shown], &[]);
         let one = self.b.int(Type::I64, 1);
         self.b.ptr_store(one, failure.flag);
         Ok(self.b.end_if(region, fallback))
+    }
+
+    /// Reports a failure with this message unless an `i64` is zero, which the message shows where it has `{}`.
+    ///
+    /// # Errors
+    /// If there is nowhere to report it.
+    pub fn fail_unless_zero(&mut self, code: Val, message: &str) -> Result<(), NativeError> {
+        let Some(failure) = self.failure else {
+            return Err(NativeError::Unsupported { what: "a check where nothing can be reported".to_string() });
+        };
+        let number = self.message(message);
+        let zero = self.b.int(Type::I64, 0);
+        let failed = self.b.cmpi(crate::builder::IntPredicate::Ne, code, zero);
+        self.b.if_then(failed, |b| {
+            let number = b.int(Type::I64, number as i64);
+            b.call(FAIL, &[failure.call, number, code], &[]);
+            let one = b.int(Type::I64, 1);
+            b.ptr_store(one, failure.flag);
+        });
+        Ok(())
+    }
+
+    /// The position of a message among the program's.
+    fn message(&mut self, message: &str) -> usize {
+        match self.messages.iter().position(|m| m == message) {
+            Some(k) => k,
+            None => {
+                self.messages.push(message.to_string());
+                self.messages.len() - 1
+            }
+        }
     }
 
     /// The number that a failed check's message shows: that of a failing lane.

@@ -9,6 +9,7 @@
 
 mod compile;
 mod contraction;
+mod custom;
 mod main_function;
 mod packing;
 mod sort;
@@ -123,6 +124,7 @@ pub fn lower(
         messages: Vec::new(),
         known: IndexMap::new(),
         functions: Vec::new(),
+        custom: custom::Functions::default(),
     };
     let (mut tasks, mut packings) = (Vec::new(), Vec::new());
     for (k, kernel) in program.kernels.iter().enumerate() {
@@ -135,11 +137,11 @@ pub fn lower(
     }
     let program = pack_constants(program, &packings)?;
     let mut units = Vec::new();
-    let mut open = Open::new();
+    let mut open = Open::new(&writer.custom);
     for (name, text) in &writer.functions {
         open.add(name, text);
         if open.bytes > UNIT_BYTES {
-            units.push(std::mem::replace(&mut open, Open::new()).close());
+            units.push(std::mem::replace(&mut open, Open::new(&writer.custom)).close());
         }
     }
     if !open.public.is_empty() {
@@ -172,7 +174,7 @@ struct Open {
 }
 
 impl Open {
-    fn new() -> Open {
+    fn new(custom: &custom::Functions) -> Open {
         let mut module = Module::new();
         declare_libm(&mut module);
         let double = Type::Scalar(Elem::F64);
@@ -182,6 +184,7 @@ impl Open {
         }
         module.declare(FAIL, &[Type::Ptr, Type::I64, Type::I64], &[]);
         sort::declare(&mut module);
+        custom.declare(&mut module);
         Open { module, public: Vec::new(), bytes: 0 }
     }
 
@@ -207,6 +210,8 @@ struct Writer<'a> {
     known: IndexMap<String, String>,
     /// Task functions and the text of them and their bodies.
     functions: Vec<(String, String)>,
+    /// The functions of custom operators.
+    custom: custom::Functions,
 }
 
 /// What every body is called until its text is known.
@@ -216,6 +221,9 @@ impl<'a> Writer<'a> {
     fn kernel(&mut self, kernel: &Kernel) -> Result<(Task, Vec<(usize, Packing)>), NativeError> {
         if let Body::Routine(r) = &kernel.body {
             return Ok((routine_task(kernel, r), Vec::new()));
+        }
+        if let Body::Custom(c) = &kernel.body {
+            self.custom.add(c)?;
         }
         let symbols = visit::symbols_of(kernel, self.symbols);
         let checks = visit::has_checks(&kernel.body);
@@ -282,6 +290,10 @@ impl<'a> Writer<'a> {
             Body::Winograd(w) => contraction::winograd(cx, w, begin, end)?,
             Body::Attention(a) => contraction::attention(cx, a, begin, end)?,
             Body::Sort(s) => return Ok((Some(sort::sort(cx, &kernel.params, s, begin, end)?), Vec::new())),
+            Body::Custom(c) => {
+                custom::custom(cx, &kernel.params, c)?;
+                return Ok((None, Vec::new()));
+            }
             Body::Routine(_) => return Err(NativeError::Unsupported { what: "a routine as code".into() }),
         };
         Ok((Some(written.range), written.packings))

@@ -34,6 +34,8 @@ pub(super) fn has_checks(body: &Body) -> bool {
         | Body::Attention(_)
         | Body::Sort(_)
         | Body::Routine(_) => false,
+        // The function can report a failure.
+        Body::Custom(_) => true,
     }
 }
 
@@ -62,6 +64,7 @@ fn body_dims(body: &Body, see: &mut dyn FnMut(&Dim)) {
         Body::Attention(a) => attention_dims(a, see),
         Body::Sort(s) => [&s.outer, &s.len, &s.inner, &s.keep, &s.areas].into_iter().for_each(see),
         Body::Routine(r) => r.sizes.iter().chain([&r.count, &r.cost]).for_each(see),
+        Body::Custom(c) => c.dims().for_each(see),
     }
 }
 

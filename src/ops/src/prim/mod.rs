@@ -8,6 +8,7 @@ mod attention;
 mod contraction;
 mod control;
 mod convolution;
+pub mod custom;
 mod elementwise;
 mod indexing;
 mod random;
@@ -36,5 +37,6 @@ pub const FAMILIES: &[&[OpDef]] = &[
     windows::OPS,
     random::OPS,
     routine::OPS,
+    custom::OPS,
     control::OPS,
 ];

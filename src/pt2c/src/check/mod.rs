@@ -57,7 +57,9 @@ impl Kind {
         match self {
             Kind::Archive => "the program cannot be read",
             Kind::Operator | Kind::DType | Kind::Program => "the program cannot be compiled",
-            Kind::CustomOperator => "the program cannot be compiled: nothing says what the operator computes",
+            Kind::CustomOperator => {
+                "the library calls a C function, which your program has to define (its header declares it)"
+            }
             Kind::DataDependent => "the size is known only during a call: what cannot be sized by a bound is refused",
             Kind::Static => "calls with another size are refused at the entry",
             Kind::Constraint => "calls that break it are refused at the entry, with this rule in the message",
@@ -200,6 +202,19 @@ fn kind_of_import(error: &pt2c_pt2::ImportError) -> Kind {
 
 /// Operators that the table does not have, or not in this way.
 fn calls(report: &mut Report, program: &Program, failed: &[String]) {
+    use pt2c_ops::prim::custom;
+    for (_, node) in program.graph.nodes() {
+        let Some(op) = node.op().filter(|op| custom::is_custom(op)) else { continue };
+        if failed.iter().any(|subject| subject.starts_with(&format!("node \"{}\"", node.name)))
+            || custom::arguments(op, node.args(), &node.outputs).is_err()
+        {
+            continue;
+        }
+        let message = format!("the custom operator `{op}` becomes the C function `{}`", custom::function_name(op));
+        let help = "define the function and link with it, or replace the operator by a rule (--decompositions)";
+        let finding = Diagnostic::warning(message).about(format!("node `{}`", node.name)).help(help);
+        report.add(Kind::CustomOperator, finding.at(program.locations.get(node.location)));
+    }
     for finding in pt2c_ops::verify::unsupported(program) {
         // What import refused already stands in the program as a call without meaning.
         let name = finding.subject.as_deref().and_then(|s| s.strip_prefix("node `")).and_then(|s| s.strip_suffix('`'));
@@ -218,7 +233,7 @@ fn calls(report: &mut Report, program: &Program, failed: &[String]) {
                 (Kind::Operator, "write the control flow with torch.where, or compile its parts separately")
             }
             _ => (
-                Kind::CustomOperator,
+                Kind::Operator,
                 "give a rule that replaces the operator by others (--decompositions), or register a decomposition \
                  before exporting",
             ),

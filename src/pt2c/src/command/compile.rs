@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use pt2c_ir::Diagnostic;
 use pt2c_library::WeightsPlacement;
 use pt2c_native::program::Keep;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -40,6 +41,9 @@ pub struct Flags {
     weights: WeightsFlag,
     #[command(flatten)]
     precision: precision::Flags,
+    /// Also write the interface for another language: NAME.hpp (C++20) or NAME.rs (repeatable)
+    #[arg(long, value_enum)]
+    bindings: Vec<Bindings>,
     /// Also write these intermediate forms into the output folder (repeatable)
     #[arg(long, value_enum)]
     emit: Vec<Emit>,
@@ -73,6 +77,13 @@ pub struct Flags {
 enum WeightsFlag {
     Embed,
     File,
+}
+
+/// Languages other than C.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Bindings {
+    Cpp,
+    Rust,
 }
 
 /// Intermediate forms behind the graph phases.
@@ -160,6 +171,9 @@ pub fn run(flags: &Flags) -> Outcome {
         WeightsFlag::Embed => WeightsPlacement::Embedded,
         WeightsFlag::File => WeightsPlacement::File,
     };
+    let provided: BTreeSet<String> =
+        parts.iter().flat_map(|(spec, ..)| spec.functions.iter().map(|function| function.name.clone())).collect();
+    write_bindings(flags, &library, &parts.iter().map(|(spec, ..)| spec).collect::<Vec<_>>())?;
     let parts =
         parts.iter_mut().map(|(spec, code, weights)| pt2c_library::Entry { spec, code: std::mem::take(code), weights });
     let files = pt2c_library::write_entries(&library, parts.collect(), placement, &flags.output)
@@ -190,6 +204,23 @@ pub fn run(flags: &Flags) -> Outcome {
         for difference in &differences {
             println!("{difference}");
         }
+        if !provided.is_empty() {
+            let names: Vec<&str> = provided.iter().map(String::as_str).collect();
+            println!("custom operators that your program has to define: {}", names.join(", "));
+        }
+    }
+    Ok(())
+}
+
+/// Writes the bindings that the flags ask for.
+fn write_bindings(flags: &Flags, library: &str, specs: &[&pt2c_library::LibrarySpec]) -> Outcome {
+    for binding in &flags.bindings {
+        let (text, suffix) = match binding {
+            Bindings::Cpp => (pt2c_library::cpp(library, specs), "hpp"),
+            Bindings::Rust => (pt2c_library::rust(library, specs), "rs"),
+        };
+        let text = text.map_err(|e| Diagnostic::error(e.to_string()))?;
+        write(&flags.output.join(format!("{library}.{suffix}")), text.as_bytes())?;
     }
     Ok(())
 }

@@ -1,0 +1,180 @@
+//! Operators that are not PyTorch's own, as one primitive: a call of a function that the library's user provides. What the
+//! results are is what the exporter recorded.
+
+use crate::{Call, OpDef, OpError, Tensor};
+use pt2c_ir::{Arg, DType, Fact};
+
+pub(super) const OPS: &[OpDef] = &[OpDef::new(
+    "custom(Tensor[] operands, str function, str form, SymInt[] ints, float[] floats, SymInt[] sizes) -> Tensor[]",
+    infer,
+    eval,
+)];
+
+/// An argument of the function.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Argument {
+    /// The next operand.
+    Tensor,
+    /// An optional tensor that is not given.
+    Absent,
+    /// The next of `ints`.
+    Int,
+    /// The next of `ints`, 0 or 1.
+    Bool,
+    /// So many of `ints`.
+    Ints(usize),
+    /// The next of `floats`.
+    Float,
+}
+
+/// The attribute `form`: arguments, and element type and rank of each result (`t,f,l2;float32/2`).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Form {
+    pub arguments: Vec<Argument>,
+    pub results: Vec<(DType, usize)>,
+}
+
+impl Form {
+    /// The text of the attribute.
+    pub fn text(&self) -> String {
+        let argument = |a: &Argument| match a {
+            Argument::Tensor => "t".to_owned(),
+            Argument::Absent => "n".to_owned(),
+            Argument::Int => "i".to_owned(),
+            Argument::Bool => "b".to_owned(),
+            Argument::Ints(count) => format!("l{count}"),
+            Argument::Float => "f".to_owned(),
+        };
+        let arguments: Vec<String> = self.arguments.iter().map(argument).collect();
+        let results: Vec<String> =
+            self.results.iter().map(|(dtype, rank)| format!("{}/{rank}", dtype.name())).collect();
+        format!("{};{}", arguments.join(","), results.join(","))
+    }
+
+    /// Reads it back; `None` if it is malformed.
+    pub fn parse(text: &str) -> Option<Form> {
+        let (arguments, results) = text.split_once(';')?;
+        let argument = |word: &str| match word {
+            "t" => Some(Argument::Tensor),
+            "n" => Some(Argument::Absent),
+            "i" => Some(Argument::Int),
+            "b" => Some(Argument::Bool),
+            "f" => Some(Argument::Float),
+            _ => Some(Argument::Ints(word.strip_prefix('l')?.parse().ok()?)),
+        };
+        let result = |word: &str| {
+            let (name, rank) = word.split_once('/')?;
+            let dtype = DType::ALL.into_iter().find(|dtype| dtype.name() == name)?;
+            Some((dtype, rank.parse().ok()?))
+        };
+        let words =
+            |list: &'_ str| list.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+        Some(Form {
+            arguments: words(arguments).iter().map(|word| argument(word)).collect::<Option<_>>()?,
+            results: words(results).iter().map(|word| result(word)).collect::<Option<_>>()?,
+        })
+    }
+}
+
+/// Copies of the operands, dense, and the results.
+fn infer(c: &Call<'_, Fact>) -> Result<Vec<Fact>, OpError> {
+    let form = Form::parse(c.str("form")?).ok_or_else(|| OpError::invalid("a malformed form"))?;
+    let operands = c.tensors("operands")?;
+    let mut sizes = c.dims("sizes")?.into_iter();
+    let mut facts: Vec<Fact> = operands.iter().map(|fact| Fact::new(fact.dtype, fact.shape.clone())).collect();
+    for (dtype, rank) in form.results {
+        facts.push(Fact::new(dtype, sizes.by_ref().take(rank).collect::<Vec<_>>()));
+    }
+    Ok(facts)
+}
+
+fn eval(c: &Call<'_, Tensor>) -> Result<Vec<Tensor>, OpError> {
+    Err(OpError::Invalid(format!("`{}` is a function that the library's user provides", c.str("function")?)))
+}
+
+/// Whether an operator of this name is somebody's own: neither PyTorch's nor this compiler's.
+pub fn is_custom(op: &str) -> bool {
+    let namespace = op.split('.').next().unwrap_or("");
+    !matches!(namespace, "aten" | "prim" | "prims" | "higher_order" | "py" | "") && crate::lookup(op).is_none()
+}
+
+/// The C function of a custom operator: `mylib.scaled_relu.default` → `mylib_scaled_relu`.
+pub fn function_name(op: &str) -> String {
+    let plain = op.strip_suffix(".default").unwrap_or(op);
+    plain.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+}
+
+/// A call of a custom operator as one of the primitive: its arguments.
+///
+/// # Errors
+/// For arguments that no C function is given, and results that are not tensors of known rank.
+pub fn arguments(op: &str, args: &[Arg], results: &[Fact]) -> Result<Vec<Arg>, String> {
+    let mut form = Form::default();
+    let (mut operands, mut ints, mut floats) = (Vec::new(), Vec::new(), Vec::new());
+    let int = |value: bool| pt2c_ir::dim::Dim::int(i64::from(value));
+    for (position, arg) in args.iter().enumerate() {
+        form.arguments.push(match arg {
+            Arg::Tensor(value) => {
+                operands.push(Some(*value));
+                Argument::Tensor
+            }
+            Arg::None => Argument::Absent,
+            Arg::Int(value) => {
+                ints.push(value.clone());
+                Argument::Int
+            }
+            Arg::Bool(value) => {
+                ints.push(int(*value));
+                Argument::Bool
+            }
+            Arg::Ints(values) => {
+                ints.extend(values.iter().cloned());
+                Argument::Ints(values.len())
+            }
+            Arg::Float(value) => {
+                floats.push(*value);
+                Argument::Float
+            }
+            _ => return Err(format!("argument {position} is neither a tensor nor a number")),
+        });
+    }
+    if results.is_empty() {
+        return Err("it returns no tensor: only what it returns can be used".to_owned());
+    }
+    let mut sizes = Vec::new();
+    for fact in results {
+        form.results.push((fact.dtype, fact.shape.len()));
+        sizes.extend(fact.shape.iter().cloned());
+    }
+    Ok(vec![
+        Arg::Tensors(operands),
+        Arg::Str(function_name(op)),
+        Arg::Str(form.text()),
+        Arg::Ints(ints),
+        Arg::Floats(floats),
+        Arg::Ints(sizes),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_are_read_back() {
+        let form = Form {
+            arguments: vec![Argument::Tensor, Argument::Ints(2), Argument::Float, Argument::Absent],
+            results: vec![(DType::F32, 2), (DType::I64, 0)],
+        };
+        assert_eq!(Form::parse(&form.text()), Some(form));
+        assert_eq!(Form::parse("x;"), None);
+        assert_eq!(Form::parse("t;f99/1"), None);
+    }
+
+    #[test]
+    fn names() {
+        assert_eq!(function_name("mylib.scaled_relu.default"), "mylib_scaled_relu");
+        assert_eq!(function_name("a.b.out"), "a_b_out");
+        assert!(is_custom("mylib.f.default") && !is_custom("aten.nothing.default") && !is_custom("prim.add"));
+    }
+}
