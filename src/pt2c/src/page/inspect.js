@@ -73,7 +73,9 @@ function mark() {
 
 function filter() {
   const words = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);
-  shown = nodes.filter((node) => (!module_ || node.module === module_ || (node.module || "").startsWith(module_ + ".")) && words.every((word) => node.text.includes(word)));
+  // Weights are rows only if they are wanted: there are hundreds, before everything else.
+  const weights = byId("weights").checked || words.length > 0;
+  shown = nodes.filter((node) => (weights || node.op !== "tensor") && (!module_ || node.module === module_ || (node.module || "").startsWith(module_ + ".")) && words.every((word) => node.text.includes(word)));
   byId("count").textContent = phase.text ? "" : shown.length === nodes.length ? nodes.length + " nodes" : shown.length + " of " + nodes.length + " nodes";
   byId("spacer").style.height = shown.length * ROW + "px";
   byId("list").scrollTop = 0;
@@ -111,7 +113,7 @@ function links(names) {
 function select(node, scroll) {
   selected = node;
   if (scroll) {
-    if (!shown.includes(node)) { byId("search").value = ""; module_ = null; mark(); filter(); }
+    if (!shown.includes(node)) { byId("search").value = ""; module_ = null; if (node.op === "tensor") byId("weights").checked = true; mark(); filter(); }
     const at = shown.indexOf(node) * ROW, list = byId("list");
     if (at < list.scrollTop || at > list.scrollTop + list.clientHeight - 2 * ROW) list.scrollTop = Math.max(0, at - list.clientHeight / 2);
   }
@@ -173,6 +175,7 @@ function about() {
 byId("title").textContent = data.about.name;
 byId("phases").append(...data.phases.map((p) => make("button", { title: p.about, onclick: () => openPhase(p) }, p.name)));
 byId("search").addEventListener("input", filter);
+byId("weights").addEventListener("change", filter);
 byId("list").addEventListener("scroll", drawRows);
 window.addEventListener("resize", drawRows);
 document.addEventListener("keydown", (event) => {
