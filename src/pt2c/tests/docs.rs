@@ -25,7 +25,7 @@ fn blocks(text: &str) -> Vec<(usize, String)> {
 fn folder(root: &Path) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let models = root.join("tests/models");
-    for entry in [models.clone(), models.join("modules")] {
+    for entry in [models.clone(), models.join("modules"), models.join("custom")] {
         for file in std::fs::read_dir(entry).expect("there") {
             let file = file.expect("readable");
             let name = file.file_name().into_string().expect("UTF-8");
