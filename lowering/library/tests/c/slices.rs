@@ -19,7 +19,8 @@ fn main() -> Result<(), scale::Error> {
     inputs.x.shape[0] = 3;
     println!("{}", model.run(&mut inputs).unwrap_err());
     inputs.x = scale::View { data: &x[..4], shape: [1, 4] };
-    inputs.batch_y.shape = [3];
+    let mut short = [0.0f32; 3];
+    inputs.batch_y = scale::ViewMut { data: &mut short, shape: [3] };
     let error = model.run(&mut inputs).unwrap_err();
     println!("{}: {}", error.status, error);
     println!("y {}, calls {}", y[0], model.state_counter_calls()[0]);
