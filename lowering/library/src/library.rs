@@ -87,29 +87,35 @@ pub fn link_objects(
     placement: WeightsPlacement,
 ) -> Result<Vec<CompiledObject>, LibraryError> {
     let layout = Layout::new(spec)?;
-    let weights = Content::new(&spec.name, weights, placement);
+    let weights = Content::new(&spec.name, weights, placement)?;
     let mut objects = assemble(spec, &layout, code, &weights)?;
-    objects.extend(weights.object()?);
+    objects.extend(weights.into_object());
     Ok(objects)
 }
 
-/// The weights of a library in one piece.
+/// The weights of a library: what goes into their file, or the object that embeds them.
 struct Content<'a> {
     library: &'a str,
     bytes: Vec<u8>,
+    size: u64,
     hash: u64,
     placement: WeightsPlacement,
 }
 
 impl<'a> Content<'a> {
-    fn new(library: &'a str, weights: &Weights<'_>, placement: WeightsPlacement) -> Content<'a> {
-        let bytes = weights::content(weights);
-        let hash = pt2c_abi::hash::hash(&bytes);
-        Content { library, bytes, hash, placement }
-    }
-
-    fn size(&self) -> u64 {
-        self.bytes.len() as u64
+    fn new(library: &'a str, weights: &Weights<'_>, placement: WeightsPlacement) -> Result<Content<'a>, LibraryError> {
+        let size = weights.size();
+        if placement == WeightsPlacement::File || size == 0 {
+            let bytes = weights::content(weights);
+            let hash = pt2c_abi::hash::hash(&bytes);
+            return Ok(Content { library, bytes, size, hash, placement });
+        }
+        if size > LARGEST_EMBEDDED {
+            return Err(LibraryError::WeightsTooLarge { size });
+        }
+        let (bytes, place) = weights::object(weights, &format!("{library}__weights"))?;
+        let hash = pt2c_abi::hash::hash(bytes.get(place).unwrap_or_default());
+        Ok(Content { library, bytes, size, hash, placement })
     }
 
     /// Name of the file, if they go to one.
@@ -122,15 +128,11 @@ impl<'a> Content<'a> {
     }
 
     /// The object that embeds them.
-    fn object(&self) -> Result<Option<CompiledObject>, LibraryError> {
-        if self.placement == WeightsPlacement::File || self.bytes.is_empty() {
-            return Ok(None);
+    fn into_object(self) -> Option<CompiledObject> {
+        if self.placement == WeightsPlacement::File || self.size == 0 {
+            return None;
         }
-        if self.size() > LARGEST_EMBEDDED {
-            return Err(LibraryError::WeightsTooLarge { size: self.size() });
-        }
-        let bytes = weights::object(&self.bytes, &self.symbol())?;
-        Ok(Some(CompiledObject { name: format!("{}_weights.o", self.library), bytes }))
+        Some(CompiledObject { name: format!("{}_weights.o", self.library), bytes: self.bytes })
     }
 }
 
@@ -142,7 +144,7 @@ fn assemble(
     weights: &Content<'_>,
 ) -> Result<Vec<CompiledObject>, LibraryError> {
     let name = &spec.name;
-    let info = WeightsInfo { size: weights.size(), hash: weights.hash, file: weights.file(), symbol: weights.symbol() };
+    let info = WeightsInfo { size: weights.size, hash: weights.hash, file: weights.file(), symbol: weights.symbol() };
     // Code generators call the runtime by its own names; the library has names of its own.
     let mut objects = Vec::new();
     let mut with_routines = false;
@@ -184,36 +186,35 @@ pub fn write_entries(
     let content = match entries.as_slice() {
         [only] => {
             specs = vec![(only.spec.clone(), Layout::new(only.spec)?)];
-            Content::new(name, only.weights, placement)
+            Content::new(name, only.weights, placement)?
         }
         several => {
             let (merged, weights) = merge(several);
             let placed = merged.into_iter().map(|spec| Layout::new(&spec).map(|layout| (spec, layout)));
             specs = placed.collect::<Result<_, _>>()?;
-            Content::new(name, &weights, placement)
+            Content::new(name, &weights, placement)?
         }
     };
     let mut objects = Vec::new();
     for ((spec, layout), entry) in specs.iter().zip(entries) {
         objects.extend(assemble(spec, layout, entry.code, &content)?);
     }
-    objects.extend(content.object()?);
+    let weights_file = content.file();
     let files = LibraryFiles {
         archive: folder.join(format!("lib{name}.a")),
         header: folder.join(format!("{name}.h")),
         manifest: folder.join(format!("{name}.json")),
         pkg_config: folder.join(format!("{name}.pc")),
         cmake: folder.join(format!("{name}Config.cmake")),
-        weights: content.file().map(|file| folder.join(file)),
-        weights_size: content.size(),
+        weights: weights_file.as_ref().map(|file| folder.join(file)),
+        weights_size: content.size,
     };
     let at = |path: &Path| {
         let path = path.to_owned();
         move |error| LibraryError::Io { path, error }
     };
-    archive::write(&files.archive, &objects).map_err(at(&files.archive))?;
     fs::write(&files.header, header::write(name, &specs, placement)).map_err(at(&files.header))?;
-    let manifest = manifest::write(name, &specs, content.file().as_deref());
+    let manifest = manifest::write(name, &specs, weights_file.as_deref());
     fs::write(&files.manifest, manifest).map_err(at(&files.manifest))?;
     let description = specs.first().and_then(|(spec, _)| spec.description.first());
     fs::write(&files.pkg_config, package::pkg_config(name, description)).map_err(at(&files.pkg_config))?;
@@ -225,6 +226,8 @@ pub fn write_entries(
         };
         write().map_err(at(path))?;
     }
+    objects.extend(content.into_object());
+    archive::write(&files.archive, &objects).map_err(at(&files.archive))?;
     Ok(files)
 }
 

@@ -2,6 +2,7 @@
 //! take minutes and gigabytes for a large model: the bytes go straight into a read-only section.
 
 use std::io::{self, Write};
+use std::ops::Range;
 
 use object::write::elf::{FileHeader, SectionHeader, Sym, Writer};
 use object::{Endianness, elf};
@@ -17,16 +18,22 @@ const LARGE: u64 = 256 << 20;
 /// The section flag of the x86-64 ABI for data beyond the reach of 32-bit addresses.
 const SHF_X86_64_LARGE: u64 = 0x1000_0000;
 
+/// The content in order.
+fn for_each(weights: &Weights<'_>, mut see: impl FnMut(&[u8])) {
+    let done: Result<(), std::convert::Infallible> = weights.try_for_each(|piece| {
+        see(piece);
+        Ok(())
+    });
+    match done {
+        Ok(()) => {}
+    }
+}
+
 /// The content in one piece.
 pub fn content(weights: &Weights<'_>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(weights.size() as usize);
-    let copied: Result<(), std::convert::Infallible> = weights.try_for_each(|piece| {
-        bytes.extend_from_slice(piece);
-        Ok(())
-    });
-    match copied {
-        Ok(()) => bytes,
-    }
+    for_each(weights, |piece| bytes.extend_from_slice(piece));
+    bytes
 }
 
 /// Writes the file that a library with separate weights maps at start.
@@ -36,11 +43,13 @@ pub fn write_file(out: &mut dyn Write, content: &[u8], hash: u64) -> io::Result<
     out.write_all(content)
 }
 
-/// The content as an ELF object that defines the hidden symbol `symbol`.
-pub fn object(content: &[u8], symbol: &str) -> Result<Vec<u8>, object::write::Error> {
-    let mut bytes = Vec::with_capacity(content.len() + 4096);
+/// The content as an ELF object that defines the hidden symbol `symbol`, and where in it the content is. Weights are
+/// large: this is the only copy that is made of them.
+pub fn object(weights: &Weights<'_>, symbol: &str) -> Result<(Vec<u8>, Range<usize>), object::write::Error> {
+    let size = weights.size() as usize;
+    let mut bytes = Vec::with_capacity(size + 4096);
     let mut writer = Writer::new(Endianness::Little, true, &mut bytes);
-    let large = content.len() as u64 >= LARGE;
+    let large = weights.size() >= LARGE;
     let (name, flags): (&[u8], u64) = match large {
         true => (b".lrodata.pt2c", u64::from(elf::SHF_ALLOC) | SHF_X86_64_LARGE),
         false => (b".rodata.pt2c", u64::from(elf::SHF_ALLOC)),
@@ -51,7 +60,7 @@ pub fn object(content: &[u8], symbol: &str) -> Result<Vec<u8>, object::write::Er
     let section = writer.reserve_section_index();
     let stack_name = writer.add_section_name(b".note.GNU-stack");
     writer.reserve_section_index();
-    let data = writer.reserve(content.len(), ALIGNMENT as usize);
+    let data = writer.reserve(size, ALIGNMENT as usize);
     let symbol_name = writer.add_string(symbol.as_bytes());
     writer.reserve_null_symbol_index();
     writer.reserve_symbol_index(Some(section));
@@ -72,7 +81,7 @@ pub fn object(content: &[u8], symbol: &str) -> Result<Vec<u8>, object::write::Er
         e_flags: 0,
     })?;
     writer.write_align(ALIGNMENT as usize);
-    writer.write(content);
+    for_each(weights, |piece| writer.write(piece));
     writer.write_null_symbol();
     writer.write_symbol(&Sym {
         name: Some(symbol_name),
@@ -81,7 +90,7 @@ pub fn object(content: &[u8], symbol: &str) -> Result<Vec<u8>, object::write::Er
         st_other: elf::STV_HIDDEN,
         st_shndx: 0,
         st_value: 0,
-        st_size: content.len() as u64,
+        st_size: weights.size(),
     });
     writer.write_strtab();
     writer.write_shstrtab();
@@ -92,7 +101,7 @@ pub fn object(content: &[u8], symbol: &str) -> Result<Vec<u8>, object::write::Er
         sh_flags: flags,
         sh_addr: 0,
         sh_offset: data as u64,
-        sh_size: content.len() as u64,
+        sh_size: weights.size(),
         sh_link: 0,
         sh_info: 0,
         sh_addralign: ALIGNMENT,
@@ -114,5 +123,5 @@ pub fn object(content: &[u8], symbol: &str) -> Result<Vec<u8>, object::write::Er
     writer.write_strtab_section_header();
     writer.write_shstrtab_section_header();
     debug_assert_eq!(writer.reserved_len(), writer.len());
-    Ok(bytes)
+    Ok((bytes, data..data + size))
 }
