@@ -12,5 +12,6 @@ pub mod normalize;
 pub mod pipeline;
 pub mod rewrite;
 pub mod rules;
+pub mod specialize;
 pub mod split_complex;
 pub mod support;

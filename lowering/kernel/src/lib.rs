@@ -23,6 +23,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod choose;
 pub mod interpret;
 mod ir;
 pub mod lower;

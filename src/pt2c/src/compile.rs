@@ -4,10 +4,12 @@ use crate::decompositions::{self, Decompositions};
 use crate::pipeline;
 use pt2c_ir::{Diagnostic, Program};
 use pt2c_kernel::KernelProgram;
+use pt2c_kernel::choose::{Variant, choose};
 use pt2c_library::{CompiledObject, LibrarySpec, Weights, WeightsPlacement};
 use pt2c_native::program::{CompiledProgram, Keep};
 use pt2c_native::{NativeError, Target};
 use pt2c_passes::rewrite;
+use pt2c_passes::specialize::{Sizes, specialize};
 use pt2c_pt2::import::Imported;
 use pt2c_pt2::pytree::{TreeKind, TreeSpec};
 use std::path::Path;
@@ -25,6 +27,8 @@ pub struct Settings {
     pub rewrite: rewrite::Options,
     /// Choices of the lowering.
     pub lower: pt2c_kernel::lower::Options,
+    /// Sizes that get code of their own, in the order in which they are tried.
+    pub variants: Vec<Sizes>,
 }
 
 /// Reads an archive and imports its program.
@@ -100,10 +104,23 @@ pub fn compile(
     after: &mut dyn FnMut(&pipeline::Phase, &Program) -> Result<(), Diagnostic>,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Compiled, Diagnostic> {
-    let (program, rewriting) = pipeline::run_with(program, &settings.rewrite, after)?;
+    let imported = program;
+    let (program, rewriting) = pipeline::run_with(imported, &settings.rewrite, after)?;
     let kernels = pt2c_kernel::lower::lower_with(&program, settings.lower)?;
+    let kernels = with_variants(imported, kernels, settings)?;
     let code = generate(&kernels, settings, progress)?;
     Ok(Compiled { program, kernels, code, rewriting })
+}
+
+/// The kernels with those of the variants beside them.
+fn with_variants(imported: &Program, kernels: KernelProgram, settings: &Settings) -> Result<KernelProgram, Diagnostic> {
+    let variant = |sizes: &Sizes| {
+        let special = specialize(imported, sizes)?;
+        let (special, _) = pipeline::run_with(&special, &settings.rewrite, &mut |_, _| Ok(()))?;
+        let program = pt2c_kernel::lower::lower_with(&special, settings.lower)?;
+        Ok(Variant { sizes: sizes.clone(), program })
+    };
+    choose(kernels, settings.variants.iter().map(variant).collect::<Result<_, Diagnostic>>()?)
 }
 
 /// The code of a lowered program.

@@ -14,6 +14,7 @@ pub mod pipeline;
 pub mod precision;
 pub mod profile;
 pub mod render;
+pub mod specialize;
 pub mod tensors;
 pub mod verify;
 pub mod view;

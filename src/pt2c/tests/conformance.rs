@@ -80,6 +80,7 @@ fn compiled_operators_agree_with_pytorch() {
         keep: Keep::default(),
         rewrite: Default::default(),
         lower: Default::default(),
+        variants: Vec::new(),
     };
     let mut seen = BTreeSet::new();
     let mut chosen = Vec::new();

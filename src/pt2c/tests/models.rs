@@ -96,6 +96,7 @@ fn compiled(model: &Path, cpu: &str, threads: u32) -> Outcome {
         keep: Keep::default(),
         rewrite: Default::default(),
         lower: Default::default(),
+        variants: Vec::new(),
     };
     let compiled = compile::compile(&program, &settings, &mut |_, _| Ok(()), &|_, _| {})?;
     if !runs_here {

@@ -3,6 +3,7 @@
 use super::{Outcome, settings};
 use crate::compile::{self, Compiled, Settings};
 use crate::profile::{self, Profile};
+use crate::specialize::Specialize;
 use crate::{execute, leaves, pipeline, precision, tensors};
 use clap::Args;
 use pt2c_ir::{Diagnostic, Program};
@@ -17,6 +18,8 @@ use std::time::Instant;
 pub struct Flags {
     /// The exported program
     model: PathBuf,
+    #[command(flatten)]
+    specialize: Specialize,
     /// Inputs, as for `pt2c run`
     #[arg(long, value_name = "FILE")]
     inputs: Vec<String>,
@@ -57,6 +60,7 @@ pub fn run(flags: &Flags) -> Outcome {
     let inputs = leaves::inputs(&program, &tensors::read_all(&flags.inputs)?)?;
     let mut settings = settings(&flags.model, Some("model"), &flags.cpu, Keep::default())?;
     flags.precision.apply(&mut settings);
+    settings.variants = flags.specialize.variants(&program)?;
     let begun = Instant::now();
     let compiled = compile::compile(&program, &settings, &mut |_, _| Ok(()), &|_, _| {})?;
     let seconds = begun.elapsed().as_secs_f64();

@@ -5,6 +5,7 @@ use crate::compile::{self, Compiled, Settings};
 use crate::decompositions::Decompositions;
 use crate::entries::{self, Entry};
 use crate::precision;
+use crate::specialize::Specialize;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use pt2c_ir::Diagnostic;
@@ -26,6 +27,8 @@ pub struct Flags {
     entry: Vec<String>,
     #[command(flatten)]
     decompositions: Decompositions,
+    #[command(flatten)]
+    specialize: Specialize,
     /// Folder for libNAME.a, NAME.h, NAME.pc and NAMEConfig.cmake; made if it is missing
     #[arg(short, long, default_value = "out")]
     output: PathBuf,
@@ -157,6 +160,7 @@ pub fn run(flags: &Flags) -> Outcome {
             settings.name = format!("{library}_{}", entry.name);
         }
         let mut dumps = Dumps { flags, entry: &entry.name, started: Instant::now(), timings: Vec::new() };
+        settings.variants = flags.specialize.variants(&entry.imported.program)?;
         let compiled = one(flags, entry, &settings, &mut dumps)?;
         kernels += compiled.kernels.kernels.len();
         let (mut spec, weights) = compiled.describe(&settings)?;

@@ -41,6 +41,7 @@ pub fn settings(model: &Path, name: Option<&str>, cpu: &str, keep: Keep) -> Resu
         keep,
         rewrite: Default::default(),
         lower: Default::default(),
+        variants: Vec::new(),
     })
 }
 

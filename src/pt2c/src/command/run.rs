@@ -1,6 +1,7 @@
 //! `pt2c run`: executes a program on tensors from files, compiled or in the reference interpreter.
 
 use super::{Outcome, settings, show_warnings};
+use crate::specialize::Specialize;
 use crate::tensors::{self, Stored, Tensors};
 use crate::{compile, execute, leaves};
 use clap::Args;
@@ -15,6 +16,8 @@ pub struct Flags {
     model: PathBuf,
     #[command(flatten)]
     source: compile::Source,
+    #[command(flatten)]
+    specialize: Specialize,
     /// Inputs: FILE.safetensors (tensors named by argument or by leaf position: 0000, 0001 …), FILE.npy, or NAME=FILE.npy
     /// (repeatable)
     #[arg(long, value_name = "FILE")]
@@ -55,7 +58,8 @@ pub fn run(flags: &Flags) -> Outcome {
     let results = if flags.oracle {
         execute::oracle(&program, &inputs, &state)?
     } else {
-        let settings = settings(&flags.model, Some("model"), &flags.cpu, Keep::default())?;
+        let mut settings = settings(&flags.model, Some("model"), &flags.cpu, Keep::default())?;
+        settings.variants = flags.specialize.variants(&program)?;
         let compiled = compile::compile(&program, &settings, &mut |_, _| Ok(()), &|_, _| {})?;
         let mut instance = execute::instance(&compiled, &settings, flags.threads)?;
         execute::call(&program, &mut instance, &inputs, &state)?
