@@ -127,6 +127,26 @@ pub unsafe extern "C" fn pt2c_api_reset(context: *mut Context) -> i32 {
     }
 }
 
+/// Writes the state to memory; see the header.
+///
+/// # Safety
+/// As [`Context::save_state`]; `context` is null or valid and used by no other thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pt2c_api_save_state(context: *mut Context, bytes: *mut c_void, size: *mut u64) -> i32 {
+    // SAFETY: by the caller's promise.
+    unsafe { enter(context, |context| context.save_state(bytes.cast(), size)) }
+}
+
+/// Replaces the state by a saved one; see the header.
+///
+/// # Safety
+/// As [`Context::load_state`]; `context` is null or valid and used by no other thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pt2c_api_load_state(context: *mut Context, bytes: *const c_void, size: u64) -> i32 {
+    // SAFETY: by the caller's promise.
+    unsafe { enter(context, |context| context.load_state(bytes.cast(), size)) }
+}
+
 /// Address and size of a state buffer; null for a wrong index.
 ///
 /// # Safety

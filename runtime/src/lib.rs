@@ -13,6 +13,7 @@
 //! | `call` | one run: pointers, capacities, the entry function, failures |
 //! | `pool` | persistent threads that divide a task |
 //! | `sort` | stable sorting of lines, for the compiled program
+//! | `state` | state saved and loaded |
 //! | `weights` | the mapped weights file |
 //! | `cpu` | instruction-set check, default thread count |
 //! | `view`, `memory`, `message` | slices over the descriptor, allocation, error text |
@@ -31,6 +32,7 @@ mod memory;
 mod message;
 mod pool;
 mod sort;
+mod state;
 mod view;
 mod weights;
 

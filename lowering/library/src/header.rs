@@ -527,6 +527,18 @@ impl Header<'_> {
         writeln!(out, "{name}_status {name}_reset({name}_context *context);\n")?;
         remark(
             out,
+            "Writes the state to bytes, of which there are *size; *size becomes the number that it takes. With bytes NULL \
+             only that is told.",
+        )?;
+        writeln!(out, "{name}_status {name}_save_state({name}_context *context, void *bytes, uint64_t *size);\n")?;
+        remark(
+            out,
+            "Puts back a saved state. What is not a whole state of a model with the same buffers (names, types, shapes) is \
+             refused and changes nothing.",
+        )?;
+        writeln!(out, "{name}_status {name}_load_state({name}_context *context, const void *bytes, uint64_t size);\n")?;
+        remark(
+            out,
             "Address and bytes (may be NULL) of state buffer number index; NULL if there is none. The functions below \
              are typed.",
         )?;

@@ -215,3 +215,31 @@ fn the_machine_must_have_the_instructions() {
     );
     assert_eq!(result(&all), expected);
 }
+
+#[test]
+fn state_is_saved_and_loaded_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    library("scale", folder.path(), WeightsPlacement::Embedded);
+    let program = program("state.c", folder.path(), &["scale"], &[]);
+    let printed = stdout(&program, &[]);
+    let (small, rest) = printed.split_once('\n').unwrap_or_default();
+    assert!(small.starts_with("small: 2 the state has "), "{small}");
+    let expected = "\
+needed again: 1
+saved: pt2cstat version 1, 2 buffers
+cut: 1 the saved state is cut off; calls 0
+short: 1 these bytes are no saved state; calls 0
+null: 1 the saved state is NULL; calls 0
+changed: 1 these bytes are no saved state; calls 0
+changed: 1 the saved state has version 3, this library reads version 1; calls 0
+changed: 1 the saved state is that of another model: its buffers have other names, types or shapes; calls 0
+changed: 1 the saved state is damaged; calls 0
+good: 0 ; calls 41
+bias 2.5
+reset: calls 0
+";
+    assert_eq!(rest, expected);
+    if has_valgrind("state_is_saved_and_loaded_whole_or_not_at_all") {
+        run(Command::new("valgrind").args(["-q", "--error-exitcode=9", "--leak-check=full"]).arg(&program));
+    }
+}
