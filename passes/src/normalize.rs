@@ -45,7 +45,10 @@ fn simplify_sizes(program: &mut Program) -> Result<(), Diagnostic> {
                 program.graph.set_fact(value, fact).map_err(fail)?;
             }
         }
-        if let NodeKind::Call { op, args } = &program.graph.node(id).kind {
+        // What a binding gives a value stays a symbol, although a rule may tell it from others.
+        if let NodeKind::Call { op, args } = &program.graph.node(id).kind
+            && op != "prim.bind"
+        {
             let simple: Vec<Arg> = args
                 .iter()
                 .map(|a| match a {

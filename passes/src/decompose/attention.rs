@@ -1,11 +1,11 @@
-//! Attention: kept whole as `prim.attention`.
+//! Attention: kept whole as `prim.attention`, unless the number of features depends on the input.
 
 use super::common::{opt_tensor, outputs, tensor, wide};
 use super::linear::matmul;
 use super::softmax;
 use super::{Builder, Decomposition, Val};
 use pt2c_ir::dim::Dim;
-use pt2c_ir::{Arg, DType};
+use pt2c_ir::{Arg, DType, Fact};
 use pt2c_ops::aten::attention::scale_of;
 use pt2c_ops::shape::broadcast;
 use pt2c_ops::{Call, OpError};
@@ -27,6 +27,9 @@ fn features(b: &Builder<'_>, q: Val) -> Result<Dim, OpError> {
 fn attention(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Result<Val, OpError> {
     let out = outputs(b, c)?.into_iter().next().ok_or_else(|| OpError::invalid("no output"))?;
     let (mut q, mut k, mut v) = (tensor(c, "query")?, tensor(c, "key")?, tensor(c, "value")?);
+    if !features(b, q)?.is_int() || !features(b, v)?.is_int() {
+        return written_out(b, c, &out);
+    }
     let scale = scale_of(c, &features(b, q)?)?;
     // The primitive has a dimension of heads, which key and value may have fewer of, and equal batch dimensions.
     let mask = opt_tensor(c, "attn_mask")?;
@@ -66,11 +69,54 @@ fn attention(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Result<Val, OpError> {
     b.reshape(y, &out.shape)
 }
 
+/// `softmax(scores)·v`, where rows that are masked everywhere are zero.
+fn written_out(b: &mut Builder<'_>, c: &Call<'_, Val>, out: &Fact) -> Result<Val, OpError> {
+    let (q, v) = (tensor(c, "query")?, tensor(c, "value")?);
+    let s = scores(b, c)?;
+    let (last, compute) = (b.rank(s) - 1, b.dtype(s));
+    let top = b.keepdim_reduce(s, &[last], "max")?;
+    let lowest = b.scalar_like(&Arg::Float(f64::NEG_INFINITY), compute)?;
+    let hidden = b.eq(top, lowest)?;
+    let weights = softmax::softmax(b, s, last)?;
+    let zero = b.constant(0.0, compute)?;
+    let weights = b.where_(hidden, zero, weights)?;
+    let v = with_heads_of(b, v, q)?;
+    let v = b.cast(v, compute)?;
+    let y = matmul(b, weights, v)?;
+    let y = b.cast(y, out.dtype)?;
+    b.reshape(y, &out.shape)
+}
+
+/// Keys or values whose heads several heads of the queries share, one for each of those.
+fn with_heads_of(b: &mut Builder<'_>, x: Val, q: Val) -> Result<Val, OpError> {
+    let (own, wanted) = (b.shape(x), b.shape(q));
+    let ([lead @ .., heads, n, features], [.., all, _, _]) = (&own[..], &wanted[..]) else { return Ok(x) };
+    if heads == all || heads.is_one() || all.is_one() {
+        return Ok(x);
+    }
+    let each = all.floor_div(heads);
+    let x = b.unsqueeze(x, lead.len() + 1)?;
+    let x = b.expand(x, &[lead, &[heads.clone(), each, n.clone(), features.clone()]].concat())?;
+    b.reshape(x, &[lead, &[all.clone(), n.clone(), features.clone()]].concat())
+}
+
+/// The factor of the scores.
+fn factor(b: &mut Builder<'_>, c: &Call<'_, Val>, q: Val, dtype: DType) -> Result<Val, OpError> {
+    let features = features(b, q)?;
+    if features.is_int() || c.opt_float("scale")?.is_some() {
+        return b.constant(scale_of(c, &features)?, dtype);
+    }
+    let features = b.constant_dim(&features, DType::I64)?;
+    let features = b.cast(features, dtype)?;
+    b.rsqrt(features)
+}
+
 /// `q·kᵀ·scale` with masks added, in the wide dtype.
 fn scores(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Result<Val, OpError> {
     let (q, k) = (tensor(c, "query")?, tensor(c, "key")?);
-    let scale = scale_of(c, &features(b, q)?)?;
     let compute = wide(b.dtype(q));
+    let factor = factor(b, c, q, compute)?;
+    let k = with_heads_of(b, k, q)?;
     let (q, k) = (b.cast(q, compute)?, b.cast(k, compute)?);
     let rank = b.rank(k);
     if rank < 2 {
@@ -78,7 +124,6 @@ fn scores(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Result<Val, OpError> {
     }
     let k = b.transpose(k, rank - 2, rank - 1)?;
     let s = matmul(b, q, k)?;
-    let factor = b.constant(scale, compute)?;
     let mut s = b.mul(s, factor)?;
     let lowest = b.scalar_like(&Arg::Float(f64::NEG_INFINITY), compute)?;
     if let Some(m) = opt_tensor(c, "attn_mask")? {

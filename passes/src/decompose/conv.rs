@@ -31,17 +31,59 @@ fn convolution(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
     let (x, w) = (tensor(c, "input")?, tensor(c, "weight")?);
     let conv = Convolution::new(c, &b.fact(x), &b.fact(w))?;
     let x = if conv.batched { x } else { b.unsqueeze(x, 0)? };
-    let mut out = if conv.transposed {
-        conv_transpose(b, x, w, &conv)?
-    } else {
-        b.conv(x, w, &conv.stride, &conv.pad_low, &conv.pad_high, &conv.dilation, &conv.groups)?
-    };
+    let mut out = if conv.transposed { conv_transpose(b, x, w, &conv)? } else { convolve(b, x, w, &conv)? };
     if let Some(bias) = opt_tensor(c, "bias")? {
         let (rank, dtype) = (b.rank(out), b.dtype(out));
         let bias = channelwise(b, bias, rank, dtype)?;
         out = b.add(out, bias)?;
     }
     Ok(vec![if conv.batched { out } else { b.squeeze(out, 0)? }])
+}
+
+/// A convolution with a batch dimension, without bias. Where channels, window or steps depend on the input, which the
+/// primitive's kernels need to know, it is a product with gathered windows.
+pub(super) fn convolve(b: &mut Builder<'_>, x: Val, w: Val, conv: &Convolution) -> Result<Val, OpError> {
+    let (xs, ws) = (b.shape(x), b.shape(w));
+    let ([n, channels, plane @ ..], [filters, depth, window @ ..]) = (&xs[..], &ws[..]) else {
+        return Err(OpError::invalid("a convolution needs channels"));
+    };
+    let steps = [window, &conv.stride[..], &conv.dilation[..]].concat();
+    let known = (channels.is_int() || depth.is_int()) && filters.is_int() && conv.groups.is_int();
+    if known && steps.iter().all(Dim::is_int) {
+        return b.conv(x, w, &conv.stride, &conv.pad_low, &conv.pad_high, &conv.dilation, &conv.groups);
+    }
+    let spatial = plane.len();
+    let around = |sizes: &[Dim]| [&[Dim::ZERO, Dim::ZERO], sizes].concat();
+    let dtype = b.dtype(x);
+    let zero = b.constant(0.0, dtype)?;
+    let mut windows = b.pad(x, zero, &around(&conv.pad_low), &around(&conv.pad_high))?;
+    let mut counts = Vec::new();
+    for d in 0..spatial {
+        let room = &(&plane[d] + &conv.pad_low[d]) + &conv.pad_high[d];
+        let reach = &(&conv.dilation[d] * &(&window[d] - &Dim::ONE)) + &Dim::ONE;
+        let count = &(&room - &reach).floor_div(&conv.stride[d]) + &Dim::ONE;
+        let taps = b.iota(&window[d], DType::I64)?;
+        let dilation = b.constant_dim(&conv.dilation[d], DType::I64)?;
+        let taps = b.mul(taps, dilation)?;
+        let taps = b.unsqueeze(taps, 1)?;
+        let starts = b.iota(&count, DType::I64)?;
+        let stride = b.constant_dim(&conv.stride[d], DType::I64)?;
+        let starts = b.mul(starts, stride)?;
+        let at = b.add(taps, starts)?;
+        windows = b.take(windows, at, 2 + 2 * d)?;
+        counts.push(count);
+    }
+    // [N, C, taps, places, …] → [N, groups, C/groups · taps…, places…].
+    let order: Vec<usize> =
+        [0, 1].into_iter().chain((0..spatial).map(|d| 2 + 2 * d)).chain((0..spatial).map(|d| 3 + 2 * d)).collect();
+    let windows = b.permute(windows, &order)?;
+    let product = |dims: &[Dim]| dims.iter().fold(Dim::ONE, |n, d| &n * d);
+    let (inner, places) = (depth * &product(window), product(&counts));
+    let windows = b.reshape(windows, &[n.clone(), conv.groups.clone(), inner.clone(), places])?;
+    let each = filters.floor_div(&conv.groups);
+    let w = b.reshape(w, &[conv.groups.clone(), each, inner])?;
+    let y = super::linear::matmul(b, w, windows)?;
+    b.reshape(y, &[&[n.clone(), filters.clone()], &counts[..]].concat())
 }
 
 /// Row-major positions in the padded image of every tap of every window: `[kernel_h, kernel_w, windows_h, windows_w]`

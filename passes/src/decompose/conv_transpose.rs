@@ -68,7 +68,17 @@ pub fn conv_transpose(b: &mut Builder<'_>, x: Val, w: Val, conv: &Convolution) -
 
     let ones = vec![Dim::ONE; spatial];
     let (low, high) = (ints(&|a| a.taps - 1), ints(&|a| a.taps - 1 + a.extra));
-    let y = b.conv(x, w, &ones, &low, &high, &ones, &Dim::int(groups))?;
+    let plain = Convolution {
+        stride: ones.clone(),
+        pad_low: low,
+        pad_high: high,
+        dilation: ones,
+        transposed: false,
+        output_padding: Vec::new(),
+        groups: Dim::int(groups),
+        batched: true,
+    };
+    let y = super::conv::convolve(b, x, w, &plain)?;
 
     // [N, g, phase…, K/g, q…] → [N, g, K/g, (q, phase)…], then the outputs that the padding leaves.
     let shape = b.shape(y);

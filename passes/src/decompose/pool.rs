@@ -175,6 +175,18 @@ fn average_along(b: &mut Builder<'_>, x: Val, dim: usize, out: &Dim) -> Result<V
     b.permute(y, &back)
 }
 
+/// At most how many of `n` elements one of `out` windows covers; exact where both are known.
+fn longest_window(n: &Dim, out: &Dim) -> Dim {
+    let known = |d: &Dim| d.as_int().and_then(|i| usize::try_from(i).ok());
+    match (known(n), known(out)) {
+        (Some(n), Some(out)) => {
+            let longest = (0..out).map(|i| adaptive_window(i, n, out).len()).max().unwrap_or(1);
+            Dim::int(longest as i64)
+        }
+        _ => &(&(n + out) - &Dim::ONE).floor_div(out) + &Dim::ONE,
+    }
+}
+
 fn adaptive_maximum(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
     let x = tensor(c, "self")?;
     let size = c.dims("output_size")?;
@@ -186,45 +198,37 @@ fn adaptive_maximum(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
         let (values, indices) = b.max_window_index(x, &kernel, &kernel, &ones, &none, &none)?;
         return fixed(b, c, vec![values, indices]);
     }
-    let known = |dims: &[Dim]| -> Option<Vec<usize>> {
-        dims.iter().map(|d| d.as_int().and_then(|i| usize::try_from(i).ok())).collect()
-    };
-    let (Some(plane), Some(out)) = (known(&shape[lead..]), known(&size)) else {
-        return Err(OpError::Unsupported(
-            "adaptive max pooling from a size that depends on the input to one that does not divide it".into(),
-        ));
-    };
     // Windows of the largest length along each dimension; shorter ones repeat their last element, which never wins
     // over its first occurrence.
+    let plane = &shape[lead..];
     let mut windows = x;
     let mut positions = b.constant(0.0, DType::I64)?;
     let count = plane.len();
     let mut lengths = Vec::new();
-    for d in 0..count {
-        let ranges: Vec<_> = (0..out[d]).map(|i| adaptive_window(i, plane[d], out[d])).collect();
-        let longest = ranges.iter().map(|r| r.len()).max().unwrap_or(1);
-        lengths.push(Dim::int(longest as i64));
-        let (n, o) = (b.constant(plane[d] as f64, DType::I64)?, b.constant(out[d] as f64, DType::I64)?);
-        let i = b.iota(&size[d], DType::I64)?;
-        let first = b.mul(i, n)?;
+    for (d, (n, out)) in plane.iter().zip(&size).enumerate() {
+        let longest = longest_window(n, out);
+        lengths.push(longest.clone());
+        let (whole, o) = (b.constant_dim(n, DType::I64)?, b.constant_dim(out, DType::I64)?);
+        let i = b.iota(out, DType::I64)?;
+        let first = b.mul(i, whole)?;
         let start = b.div_floor(first, o)?;
-        let rest = b.constant((plane[d] + out[d] - 1) as f64, DType::I64)?;
+        let rest = b.constant_dim(&(&(n + out) - &Dim::ONE), DType::I64)?;
         let last = b.add(first, rest)?;
         let end = b.div_floor(last, o)?;
         let one = b.constant(1.0, DType::I64)?;
         let last = b.sub(end, one)?;
         let (start, last) = (b.unsqueeze(start, 1)?, b.unsqueeze(last, 1)?);
-        let step = b.iota(&Dim::int(longest as i64), DType::I64)?;
+        let step = b.iota(&longest, DType::I64)?;
         let at = b.add(start, step)?;
         let at = b.min(at, last)?;
         windows = b.take(windows, at, lead + 2 * d)?;
         // The flat position in the plane, over [out_0, len_0, out_1, len_1, …].
-        let stride: usize = plane[d + 1..].iter().product();
-        let stride = b.constant(stride as f64, DType::I64)?;
+        let stride = plane[d + 1..].iter().fold(Dim::ONE, |n, d| &n * d);
+        let stride = b.constant_dim(&stride, DType::I64)?;
         let at = b.mul(at, stride)?;
         let mut wide = vec![Dim::ONE; 2 * count];
-        wide[2 * d] = size[d].clone();
-        wide[2 * d + 1] = Dim::int(longest as i64);
+        wide[2 * d] = out.clone();
+        wide[2 * d + 1] = longest;
         let at = b.reshape(at, &wide)?;
         positions = b.add(positions, at)?;
     }

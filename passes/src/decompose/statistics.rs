@@ -87,7 +87,7 @@ fn whole_median(b: &mut Builder<'_>, c: &Call<'_, Val>, skip: bool) -> Outputs {
     Ok(vec![b.reshape(value, &[])?])
 }
 
-/// Every element counts its equals; of the most frequent the smallest, and the last place it is at.
+/// Of the most frequent elements the smallest, and the last place it is at.
 fn mode(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
     let x = tensor(c, "self")?;
     let facts = outputs(b, c)?;
@@ -96,22 +96,33 @@ fn mode(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
     }
     let dim = dim_arg(c, "dim", b.rank(x))?;
     let (sorted, places) = b.sort(x, dim, false, true)?;
-    let (rows, columns) = (b.unsqueeze(sorted, dim + 1)?, b.unsqueeze(sorted, dim)?);
-    let mut same = b.eq(rows, columns)?;
+    let n = b.shape(sorted)[dim].clone();
+    // Where a run of equal elements begins: the length of it so far is largest at its end.
+    let rest = &n - &Dim::ONE;
+    let one = Dim::ONE;
+    let (before, behind) = (b.slice_dim(sorted, dim, &Dim::ZERO, &rest, 1)?, b.slice_dim(sorted, dim, &one, &rest, 1)?);
+    let mut same = b.eq(before, behind)?;
     if b.dtype(x).is_float() {
-        let (p, q) = (b.is_nan(rows)?, b.is_nan(columns)?);
+        let (p, q) = (b.is_nan(before)?, b.is_nan(behind)?);
         let both = b.and(p, q)?;
         same = b.or(same, both)?;
     }
-    let counts = b.cast(same, DType::I64)?;
-    let counts = b.reduce(counts, &[dim + 1], "sum")?;
-    // The first of the largest counts belongs to the smallest value; its equals follow it.
-    let first = b.argreduce(counts, dim, "argmax")?;
-    let first = b.unsqueeze(first, dim)?;
-    let count = b.gather(counts, first, dim)?;
-    let one = b.constant(1.0, DType::I64)?;
-    let last = b.add(first, count)?;
-    let last = b.sub(last, one)?;
+    let no = b.scalar_like(&Arg::Bool(false), DType::Bool)?;
+    let none = vec![Dim::ZERO; b.rank(x)];
+    let mut first = none.clone();
+    first[dim] = Dim::ONE;
+    let same = b.pad(same, no, &first, &none)?;
+    let at = b.iota(&n, DType::I64)?;
+    let mut along = vec![Dim::ONE; b.rank(x)];
+    along[dim] = n;
+    let at = b.reshape(at, &along)?;
+    let zero = b.constant(0.0, DType::I64)?;
+    let starts = b.where_(same, zero, at)?;
+    let starts = b.scan(starts, dim, "max")?;
+    let length = b.sub(at, starts)?;
+    // The first of the largest belongs to the smallest value.
+    let last = b.argreduce(length, dim, "argmax")?;
+    let last = b.unsqueeze(last, dim)?;
     let value = b.gather(sorted, last, dim)?;
     let index = b.gather(places, last, dim)?;
     [value, index].into_iter().zip(&facts).map(|(v, fact)| b.reshape(v, &fact.shape)).collect()
@@ -180,7 +191,7 @@ fn quantile(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
     Ok(vec![b.reshape(y, &out.shape)?])
 }
 
-/// Counts per bin: every element compared with every bin.
+/// Counts per bin: every element finds its own.
 fn histc(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
     let input = tensor(c, "self")?;
     let out = outputs(b, c)?.into_iter().next().ok_or_else(|| OpError::invalid("no output"))?;
@@ -212,12 +223,14 @@ fn histc(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
     let last = b.constant((bins - 1) as f64, compute)?;
     // The upper end belongs to the last bin.
     let bin = b.min(bin, last)?;
-    let each = b.iota(&Dim::int(bins), compute)?;
-    let each = b.unsqueeze(each, 1)?;
-    let same = b.eq(bin, each)?;
-    let counted = b.and(same, inside)?;
-    let counted = b.cast(counted, DType::I64)?;
-    let sums = b.reduce(counted, &[1], "sum")?;
+    // One bin more for what lies outside.
+    let outside = b.constant(bins as f64, compute)?;
+    let bin = b.where_(inside, bin, outside)?;
+    let bin = b.cast(bin, DType::I64)?;
+    let (zero, one) = (b.constant(0.0, DType::I64)?, b.constant(1.0, DType::I64)?);
+    let (none, ones) = (b.expand(zero, &[Dim::int(bins + 1)])?, b.expand(one, &[numel])?);
+    let sums = b.scatter(none, bin, ones, 0, "add")?;
+    let sums = b.slice_dim(sums, 0, &Dim::ZERO, &Dim::int(bins), 1)?;
     Ok(vec![b.cast(sums, out.dtype)?])
 }
 
@@ -232,19 +245,53 @@ fn search(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
         Arg::Tensor(v) => b.cast(*v, dtype)?,
         number => b.scalar_like(number, dtype)?,
     };
-    let last = b.rank(values);
-    let values = b.unsqueeze(values, last)?;
-    // A sequence for each row of values is compared with that row only.
-    let rank = b.rank(sorted);
-    let sorted = if rank > 1 { b.unsqueeze(sorted, rank - 1)? } else { sorted };
-    let behind = if search_right(c)? { b.gt(sorted, values)? } else { b.ge(sorted, values)? };
-    let before = b.not(behind)?;
-    let before = b.cast(before, DType::I64)?;
-    let last = b.rank(before) - 1;
-    let count = b.reduce(before, &[last], "sum")?;
+    let count = places(b, sorted, values, search_right(c)?)?;
     let count = b.cast(count, out.dtype)?;
     Ok(vec![b.reshape(count, &out.shape)?])
 }
+
+/// Sequences are shorter than 2 to this power, which takes as many halvings.
+const LONGEST: u32 = 40;
+
+/// For every value the number of elements of a sorted sequence before it (`right`: those equal to it as well), by
+/// halving. A sequence with more than one dimension holds one for each row of values.
+fn places(b: &mut Builder<'_>, sorted: Val, values: Val, right: bool) -> Result<Val, OpError> {
+    let shape = b.shape(values);
+    let axis = b.rank(sorted) - 1;
+    let n = b.shape(sorted)[axis].clone();
+    let mut own = shape.clone();
+    let mut values = values;
+    if axis == 0 {
+        own = vec![b.fact(values).numel()];
+        values = b.reshape(values, &own)?;
+    }
+    // A place is looked at for values whose place is found already: there must be one.
+    let mut zeros = vec![Dim::ZERO; axis + 1];
+    let none = zeros.clone();
+    zeros[axis] = Dim::ONE;
+    let filler = b.constant(0.0, b.dtype(sorted))?;
+    let sorted = b.pad(sorted, filler, &none, &zeros)?;
+    let int = DType::I64;
+    let (zero, one, end) = (b.constant(0.0, int)?, b.constant(1.0, int)?, b.constant_dim(&n, int)?);
+    let (mut low, mut high) = (b.expand(zero, &own)?, b.expand(end, &own)?);
+    let halvings = (0..LONGEST).find(|&k| b.scope().prove_lt(&n, &Dim::int(1 << k)).is_yes()).unwrap_or(LONGEST);
+    for _ in 0..halvings {
+        let sum = b.add(low, high)?;
+        let middle = b.shr(sum, one)?;
+        let element = b.gather(sorted, middle, axis)?;
+        let behind = if right { b.gt(element, values)? } else { b.ge(element, values)? };
+        let before = b.not(behind)?;
+        let open = b.lt(low, high)?;
+        let (up, down) = (b.and(open, before)?, b.and(open, behind)?);
+        let next = b.add(middle, one)?;
+        low = b.where_(up, next, low)?;
+        high = b.where_(down, middle, high)?;
+    }
+    b.reshape(low, &shape)
+}
+
+/// Up to this many elements are compared one by one.
+const FEW: i64 = 16;
 
 fn isin(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
     let out = outputs(b, c)?.into_iter().next().ok_or_else(|| OpError::invalid("no output"))?;
@@ -255,11 +302,17 @@ fn isin(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
     };
     let operands = b.promote(c, &[elements, tests])?;
     let count = b.fact(operands[1]).numel();
-    let tests = b.reshape(operands[1], &[count])?;
-    let last = b.rank(operands[0]);
-    let elements = b.unsqueeze(operands[0], last)?;
-    let same = b.eq(elements, tests)?;
-    let found = b.reduce(same, &[last], "any")?;
+    let tests = b.reshape(operands[1], &[count.clone()])?;
+    let found = if count.as_int().is_some_and(|n| n <= FEW) {
+        let last = b.rank(operands[0]);
+        let elements = b.unsqueeze(operands[0], last)?;
+        let same = b.eq(elements, tests)?;
+        b.reduce(same, &[last], "any")?
+    } else {
+        let (sorted, _) = b.sort(tests, 0, false, false)?;
+        let (from, to) = (places(b, sorted, operands[0], false)?, places(b, sorted, operands[0], true)?);
+        b.lt(from, to)?
+    };
     let found = if c.bool("invert")? { b.not(found)? } else { found };
     Ok(vec![b.reshape(found, &out.shape)?])
 }

@@ -373,9 +373,13 @@ pub fn clamp_index(scope: &Scope, index: &Dim, size: &Dim) -> Dim {
 
 /// An index of one element: negative counts from the end.
 pub fn wrap_index(scope: &Scope, index: &Dim, size: &Dim) -> Dim {
-    let negative = match index.as_int() {
-        Some(i) => i < 0,
-        None => scope.prove_lt(index, &Dim::int(0)).is_yes(),
-    };
-    if negative { size + index } else { index.clone() }
+    let zero = Dim::ZERO;
+    if scope.prove_le(&zero, index).is_yes() {
+        index.clone()
+    } else if scope.prove_lt(index, &zero).is_yes() {
+        size + index
+    } else {
+        // Right for every index that exists.
+        index.modulo(size)
+    }
 }

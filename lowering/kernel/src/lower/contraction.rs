@@ -225,7 +225,10 @@ fn convolution(
     }
     let w_param = body.param_of(*w).ok_or(LowerError::Malformed("a convolution's weight behind a view"))?;
     let window: Option<Vec<i64>> = fw.shape[2..].iter().map(Dim::as_int).collect();
-    let input_channels = fx.shape[1].as_int().ok_or(LowerError::Malformed("an unknown number of channels"))?;
+    let groups = groups.as_int().ok_or(LowerError::Malformed("conv groups"))?;
+    let of_weight = || fw.shape[1].as_int().and_then(|each| each.checked_mul(groups));
+    let input_channels =
+        fx.shape[1].as_int().or_else(of_weight).ok_or(LowerError::Malformed("an unknown number of channels"))?;
     let epilogue = epilogue(body, root, &index)?;
     let mut loops = loops.into_iter();
     let mut next = || loops.next().ok_or(LowerError::Malformed("conv"));
@@ -235,7 +238,7 @@ fn convolution(
         spatial: loops.collect(),
         input_spatial: fx.shape[2..].to_vec(),
         input_channels,
-        groups: groups.as_int().ok_or(LowerError::Malformed("conv groups"))?,
+        groups,
         window: window.ok_or(LowerError::Malformed("an unknown window"))?,
         stride: ints(stride)?,
         dilation: ints(dilation)?,

@@ -8,6 +8,7 @@ mod collapse;
 mod contraction;
 mod control;
 mod custom;
+mod effects;
 mod in_place;
 mod nest;
 mod recurrent;
@@ -97,7 +98,32 @@ fn contraction_root(
     scope: &Scope,
     is_constant: contraction::IsConstant<'_>,
 ) -> Result<Vec<Lowered>, LowerError> {
-    Ok(vec![whole_region(graph, contraction::lower(graph, root, name, scope, is_constant)?)])
+    let mut lowered = whole_region(graph, contraction::lower(graph, root, name, scope, is_constant)?);
+    own_weight(&mut lowered);
+    Ok(vec![lowered])
+}
+
+/// Gives a constant weight that the kernel also reads elsewhere (a bias that is a part of it) a parameter of its own:
+/// targets bring what that stands for into another layout.
+fn own_weight(lowered: &mut Lowered) {
+    let own = lowered.kernel.params.len();
+    let weight = match &mut lowered.kernel.body {
+        KernelBody::Matmul(crate::Matmul { a, b: crate::MatmulB::Constant { param, .. }, epilogue, .. })
+            if a.0 == *param || nest::epilogue_loads(epilogue, *param) =>
+        {
+            param
+        }
+        KernelBody::Convolution(crate::Convolution { x, w, weight_is_constant: true, epilogue, .. })
+            if x.0 == *w || nest::epilogue_loads(epilogue, *w) =>
+        {
+            w
+        }
+        _ => return,
+    };
+    let shared = std::mem::replace(weight, own);
+    let (param, binding) = (lowered.kernel.params.get(shared).cloned(), lowered.bindings.get(shared).cloned());
+    lowered.kernel.params.extend(param);
+    lowered.bindings.extend(binding);
 }
 
 /// A kernel whose parameters are the region's operands, then its outputs.
@@ -164,6 +190,7 @@ pub fn lower_with(program: &Program, options: Options) -> Result<KernelProgram, 
     lowering.place_outputs();
     lowering.nodes(&program.graph)?;
     lowering.copy_results()?;
+    effects::order(&mut lowering)?;
     let mut result = lowering.result;
     result.steps = lowering.steps;
     if let Some(weights) = options.weights {

@@ -280,6 +280,24 @@ pub fn visit_epilogue(epilogue: &crate::Epilogue, f: &mut dyn FnMut(&Dim)) {
     }
 }
 
+/// Whether an epilogue reads a parameter.
+pub fn epilogue_loads(epilogue: &crate::Epilogue, param: usize) -> bool {
+    let lets = epilogue.lets.iter().any(|s| matches!(s, crate::Stmt::Let { value, .. } if loads(value, param)));
+    lets || epilogue.stores.iter().any(|(_, _, value)| loads(value, param))
+}
+
+fn loads(expr: &Expr, param: usize) -> bool {
+    match expr {
+        Expr::Load { param: read, .. } => *read == param,
+        Expr::Var(_) | Expr::Float(..) | Expr::Int(..) | Expr::Bool(_) | Expr::Index(_) => false,
+        Expr::Guarded { condition: a, value: b, other: c } | Expr::Select(a, b, c) => {
+            [a, b, c].into_iter().any(|e| loads(e, param))
+        }
+        Expr::Unary(_, a) | Expr::Cast(_, a) | Expr::Bitcast(_, a) => loads(a, param),
+        Expr::Binary(_, a, b) | Expr::Compare(_, a, b) => loads(a, param) || loads(b, param),
+    }
+}
+
 fn visit_expr(expr: &Expr, f: &mut dyn FnMut(&Dim)) {
     match expr {
         Expr::Var(_) | Expr::Float(..) | Expr::Int(..) | Expr::Bool(_) => {}

@@ -221,7 +221,10 @@ fn attention_found(r: &mut Engine<'_>, s: &Site<'_>) -> Option<Val> {
         return None;
     }
     let batch = &sq[..rank - 2];
-    let fits = r.equal_shapes(batch, &sk[..rank - 2])
+    // The primitive's feature sizes are known when the program is compiled.
+    let fits = sq[rank - 1].is_int()
+        && sv[rank - 1].is_int()
+        && r.equal_shapes(batch, &sk[..rank - 2])
         && r.equal_shapes(batch, &sv[..rank - 2])
         && r.equal(&sk[rank - 2], &sv[rank - 2])
         && r.equal(&sq[rank - 1], &sk[rank - 1]);

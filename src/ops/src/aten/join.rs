@@ -197,13 +197,37 @@ fn diagonal_scatter(call: &Facts<'_>) -> Plan {
     order.iter().enumerate().for_each(|(i, &d)| back[d] = i);
     let x = x.permute(order);
     let shape = x.shape.clone();
-    let width = shape[rank - 1].as_int().ok_or_else(|| {
-        OpError::Unsupported("writing the diagonal of a matrix whose width depends on the input".into())
-    })?;
+    let Some(width) = shape[rank - 1].as_int() else {
+        return Ok(vec![onto_diagonal(x, source(call)?, offset, count).permute(back)]);
+    };
     let flat = [&shape[..rank - 2], &[&shape[rank - 2] * &shape[rank - 1]]].concat();
     let first = if count.is_zero() { 0 } else { offset.max(-offset * width) };
     let x = x.reshape(flat).update(source(call)?, rank - 2, Dim::int(first), count, width + 1);
     Ok(vec![x.reshape(shape).permute(back)])
+}
+
+/// `x` with `src` on the diagonal between its last two dimensions, whatever their sizes.
+fn onto_diagonal(x: Chain, src: Chain, offset: i64, count: Dim) -> Chain {
+    let rank = x.rank();
+    let (lead, n, m) = (x.shape[..rank - 2].to_vec(), x.shape[rank - 2].clone(), x.shape[rank - 1].clone());
+    if offset != 0 {
+        // That of the rows or columns behind the offset begins at their corner.
+        let (dim, size) = if offset > 0 { (rank - 1, &m) } else { (rank - 2, &n) };
+        let start = Dim::int(offset.abs());
+        let size = size - &start;
+        let part = onto_diagonal(x.clone().slice(dim, start.clone(), size.clone(), 1), src, 0, count);
+        return x.update(part, dim, start, size, 1);
+    }
+    // In rows that are one element longer, the diagonal is the first column.
+    let zeros = |last: Dim| [vec![Dim::ZERO; rank - 2], vec![last]].concat();
+    let (all, long) = (&n * &m, &m + &Dim::ONE);
+    let flat = x.reshape([&lead[..], &[all.clone()]].concat()).pad(zeros(Dim::ZERO), zeros(n.clone()), Scalar::Int(0));
+    let rows = flat.reshape([&lead[..], &[n.clone(), long.clone()]].concat());
+    let column = rows.clone().slice(rank - 1, Dim::ZERO, Dim::ONE, 1);
+    let column = column.update(src.unsqueeze(rank - 1), rank - 2, Dim::ZERO, count, 1);
+    let rows = rows.update(column, rank - 1, Dim::ZERO, Dim::ONE, 1);
+    let flat = rows.reshape([&lead[..], &[&n * &long]].concat()).slice(rank - 2, Dim::ZERO, all, 1);
+    flat.reshape([lead, vec![n, m]].concat())
 }
 
 fn diag(call: &Facts<'_>) -> Plan {
@@ -243,6 +267,7 @@ fn embed(x: Chain, offset: i64) -> Result<Chain, OpError> {
     let zeros = |last: Dim, rank: usize| [vec![Dim::int(0); rank - 1], vec![last]].concat();
     let before = if offset >= 0 { Dim::int(offset) } else { &side * &Dim::int(-offset) };
     let rank = lead.len() + 2;
+    let original = x.clone();
     let x = x.unsqueeze(rank - 2 + 1).pad(zeros(Dim::int(0), rank), zeros(side.clone(), rank), Scalar::Int(0));
     let run = &n * &(&side + &Dim::int(1));
     let total = &side * &side;
@@ -252,7 +277,17 @@ fn embed(x: Chain, offset: i64) -> Result<Chain, OpError> {
     let x = match after.as_int() {
         Some(_) => x.pad(zeros(before, rank - 1), zeros(after, rank - 1), Scalar::Int(0)),
         None if offset == 0 => x.slice(rank - 2, Dim::int(0), total, 1),
-        None => return Err(OpError::Unsupported("an off-diagonal matrix whose size depends on the input".into())),
+        None => {
+            // The matrix of the main diagonal, in a corner.
+            let square = embed(original, 0)?;
+            let gap = Dim::int(offset.abs());
+            let corner = |down: Dim, right: Dim| [vec![Dim::ZERO; rank - 2], vec![down, right]].concat();
+            let (low, high) = match offset > 0 {
+                true => (corner(Dim::ZERO, gap.clone()), corner(gap, Dim::ZERO)),
+                false => (corner(gap.clone(), Dim::ZERO), corner(Dim::ZERO, gap)),
+            };
+            return Ok(square.pad(low, high, Scalar::Int(0)));
+        }
     };
     Ok(x.reshape([lead, vec![side.clone(), side]].concat()))
 }

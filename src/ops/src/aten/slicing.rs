@@ -242,9 +242,16 @@ pub(super) fn diagonal_chain(x: Chain, offset: i64, a: usize, b: usize) -> Resul
     let order: Vec<usize> = (0..x.rank()).filter(|&d| d != a && d != b).chain([a, b]).collect();
     let x = x.permute(order);
     let lead: Vec<Dim> = x.shape[..x.rank() - 2].to_vec();
-    let step = m.as_int().ok_or_else(|| {
-        OpError::Unsupported(format!("the diagonal of a matrix whose width {m} depends on the input"))
-    })?;
+    let Some(step) = m.as_int() else {
+        let first = if offset >= 0 { Dim::int(offset) } else { &Dim::int(-offset) * &m };
+        let mut strides = vec![&m + &Dim::ONE];
+        let mut all = &n * &m;
+        for size in lead.iter().rev() {
+            strides.insert(0, all.clone());
+            all = &all * size;
+        }
+        return Ok(x.reshape(vec![all]).strided(first, [lead, vec![count]].concat(), strides));
+    };
     // Flattened, the elements of a diagonal are one row and one column apart.
     let first = if offset >= 0 { offset } else { -offset * step };
     let first = if count.is_zero() { 0 } else { first };

@@ -238,7 +238,16 @@ fn search(c: &Call<'_, Tensor>) -> Result<Vec<Tensor>, OpError> {
         // A sequence for every row, or one for all.
         let row = if sorted.rank() > 1 { i / width * n } else { 0 };
         let before = |s: f64| if right { !(s > v) } else { !(s >= v) };
-        Scalar::Int((0..n).filter(|k| before(sorted.f64(row + k))).count() as i64)
+        let (mut low, mut high) = (0, n);
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            if before(sorted.f64(row + middle)) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Scalar::Int(low as i64)
     })])
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use pt2c_ir::dim::{Dim, Pred, Symbol};
-use pt2c_ir::{Arg, DType, Fact, Graph, LocationId, Locations, NodeId, ValueId};
+use pt2c_ir::{Arg, DType, Diagnostic, Fact, Graph, LocationId, Locations, NodeId, ValueId};
 use pt2c_ops::{Schema, Tags, infer, lookup};
 
 use super::arguments::{self, NamedArg, lay_out};
@@ -132,6 +132,7 @@ impl<'s> Builder<'s> {
             }
         }
         self.require_index(names, op, &args, location)?;
+        self.note_squeeze(names, op, &args, location);
         let fact = results.first().map(|(_, typed)| typed.fact.clone());
         let op = self.take_tensors(names, op, &mut args, fact.as_ref(), location)?;
         let op = op.as_ref();
@@ -219,17 +220,63 @@ impl<'s> Builder<'s> {
         args: &[NamedArg],
         location: LocationId,
     ) -> Result<(), ImportErrorKind> {
-        let ("aten.select.int", [Arg::Tensor(x), Arg::Int(dim), Arg::Int(index)]) = (op, args) else { return Ok(()) };
+        let (x, dim, index, length) = match (op, args) {
+            ("aten.select.int", [Arg::Tensor(x), Arg::Int(dim), Arg::Int(index)]) => (x, dim, index, Dim::ONE),
+            ("aten.narrow.default", [Arg::Tensor(x), Arg::Int(dim), Arg::Int(start), Arg::Int(length)]) => {
+                (x, dim, start, length.clone())
+            }
+            _ => return Ok(()),
+        };
         let Some(fact) = names.get(x).map(|view| &view.typed.fact) else { return Ok(()) };
-        let (Some(dim), Some(index)) = (dim.as_int(), index.as_int()) else { return Ok(()) };
-        let size = pt2c_ops::wrap_dim(dim, fact.rank()).ok().and_then(|d| fact.shape.get(d)).filter(|n| !n.is_int());
-        let Some(size) = size.cloned() else { return Ok(()) };
-        let least = Dim::int(if index < 0 { -index } else { index + 1 });
-        let legal = Pred::ge(&size, &least);
-        if self.shared.facts.scope.prove(&legal).is_yes() {
+        let Some(dim) = dim.as_int() else { return Ok(()) };
+        let size = pt2c_ops::wrap_dim(dim, fact.rank()).ok().and_then(|d| fact.shape.get(d));
+        let Some(size) = size.cloned().filter(|n| !(n.is_int() && index.is_int() && length.is_int())) else {
+            return Ok(());
+        };
+        let scope = &self.shared.facts.scope;
+        let (least, end) = (Dim::ZERO - &size, index + &length);
+        let legal = if scope.prove_le(&Dim::ZERO, index).is_yes() {
+            Pred::le(&end, &size)
+        } else if scope.prove_lt(index, &Dim::ZERO).is_yes() {
+            Pred::and([Pred::le(&least, index), Pred::le(&end, &Dim::ZERO)])
+        } else {
+            let at = pt2c_ops::movement::wrap_index(scope, index, &size);
+            Pred::and([Pred::le(&least, index), Pred::le(&end, &size), Pred::le(&(&at + &length), &size)])
+        };
+        if scope.prove(&legal).is_yes() {
             return Ok(());
         }
-        self.require(legal, format!("index {index} of dimension {dim}"), location)
+        let rule = match op {
+            "aten.select.int" => format!("index {index} of dimension {dim} of size {size}"),
+            _ => format!("{length} elements from {index} on of dimension {dim} of size {size}"),
+        };
+        self.require(legal, rule, location)
+    }
+
+    /// `squeeze` keeps a dimension that was larger than 1 when the program was exported, also in a call where it is 1.
+    fn note_squeeze(&mut self, names: &Names, op: &str, args: &[NamedArg], location: LocationId) {
+        let (x, dims) = match (op, args) {
+            ("aten.squeeze.default", [Arg::Tensor(x)]) => (x, None),
+            ("aten.squeeze.dim", [Arg::Tensor(x), Arg::Int(dim)]) => (x, dim.as_int().map(|d| vec![d])),
+            ("aten.squeeze.dims", [Arg::Tensor(x), dims]) => (x, dims.as_ints()),
+            _ => return,
+        };
+        let Some(fact) = names.get(x).map(|view| &view.typed.fact) else { return };
+        let dims: Option<Vec<usize>> =
+            dims.map(|dims| dims.into_iter().filter_map(|d| pt2c_ops::wrap_dim(d, fact.rank()).ok()).collect());
+        let facts = &mut self.shared.facts;
+        for (d, size) in fact.shape.iter().enumerate().filter(|(d, _)| dims.as_ref().is_none_or(|all| all.contains(d)))
+        {
+            let may_be_one = !size.is_int() && !facts.scope.prove(&Pred::ne(size, &Dim::ONE)).is_yes();
+            if may_be_one && !facts.scope.prove_eq(size, &Dim::ONE).is_yes() {
+                facts.warnings.push(
+                    Diagnostic::warning(format!("`squeeze` keeps dimension {d}, of size {size}, also where that is 1"))
+                        .at(self.shared.locations.get(location))
+                        .note("PyTorch drops it there: its result has a dimension less in such a call")
+                        .help("name the dimensions to drop, as in x.squeeze(-1)"),
+                );
+            }
+        }
     }
 
     /// An assertion of a branch holds only where the branch runs: it is checked there, and nothing follows from it.

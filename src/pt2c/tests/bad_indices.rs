@@ -1,0 +1,97 @@
+//! Indices out of range are an error, never a read or a write: natively and in the interpreter. A call that fails leaves
+//! the state as it was.
+//!
+//! The programs and inputs are those that PyTorch refuses (`tests/models/record_bad_indices.py`).
+
+use pt2c::compile::{self, Settings};
+use pt2c::tensors::Tensors;
+use pt2c::{execute, leaves, tensors};
+use pt2c_ir::TensorData;
+use pt2c_native::Target;
+use pt2c_native::library::{Instance, RunError};
+use pt2c_native::program::Keep;
+use pt2c_ops::interpret::Input;
+use std::path::{Path, PathBuf};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/models/bad_indices")
+}
+
+fn read(path: &Path) -> Tensors {
+    let mut all = Tensors::new();
+    tensors::read(&path.to_string_lossy(), &mut all).expect("a recorded file");
+    all
+}
+
+fn state(instance: &mut Instance) -> Vec<(String, TensorData)> {
+    instance.state().expect("the state can be read")
+}
+
+/// What a program is refused with at bad inputs, and that it works at good ones before and afterwards.
+fn check(model: &Path) -> Result<(), String> {
+    let program = compile::open(model).map_err(|d| d.message)?.program;
+    let settings = Settings {
+        name: "model".into(),
+        target: Target::from_flag("x86-64-v3").expect("a known processor"),
+        keep: Keep::default(),
+        rewrite: Default::default(),
+        lower: Default::default(),
+        variants: Vec::new(),
+    };
+    let compiled = compile::compile(&program, &settings, &mut |_, _| Ok(()), &|_, _| {}).map_err(|d| d.message)?;
+    let mut instance = execute::instance(&compiled, &settings, 1).map_err(|d| d.message)?;
+    let beside = |kind: &str| model.with_extension("").to_string_lossy().into_owned() + &format!(".{kind}.safetensors");
+    let given = |path: &str| leaves::inputs(&program, &read(Path::new(path))).map_err(|d| d.message);
+    let good = given(&beside("inputs"))?;
+    let run = |instance: &mut Instance, inputs: &[Input]| {
+        instance.run(&execute::values(inputs).expect("values of the inputs"))
+    };
+    let initial = state(&mut instance);
+    let expected = read(Path::new(&beside("outputs")));
+    for number in 0.. {
+        let path = beside(&format!("bad{number}"));
+        if !Path::new(&path).exists() {
+            assert!(number > 0, "no bad inputs were recorded");
+            break;
+        }
+        let bad = given(&path)?;
+        match run(&mut instance, &bad) {
+            Err(RunError::Library { message, .. })
+                if ["index", "class values", "must be"].iter().any(|w| message.contains(w)) => {}
+            Err(other) => return Err(format!("bad {number}: another error: {other}")),
+            Ok(_) => return Err(format!("bad {number} is accepted")),
+        }
+        let after = state(&mut instance);
+        for ((name, was), (_, is)) in initial.iter().zip(&after) {
+            if was.to_dense() != is.to_dense() {
+                return Err(format!("bad {number} changed the state {name}"));
+            }
+        }
+        if execute::oracle(&program, &bad, &Tensors::new()).is_ok() {
+            return Err(format!("bad {number} is accepted by the interpreter"));
+        }
+    }
+    let results = execute::call(&program, &mut instance, &good, &Tensors::new()).map_err(|d| d.message)?;
+    for (name, want) in &expected {
+        let got = results.outputs.get(name).ok_or("an output is missing")?;
+        let far = pt2c::verify::distance(want, got)?;
+        if !far.within {
+            return Err(format!("output {name} differs by {:.1e}", far.largest));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn bad_indices_are_refused_and_leave_the_state_alone() {
+    let mut models: Vec<PathBuf> = std::fs::read_dir(folder())
+        .expect("the programs are in the repository")
+        .filter_map(|e| Some(e.ok()?.path()))
+        .filter(|p| p.extension().is_some_and(|e| e == "pt2"))
+        .collect();
+    models.sort();
+    assert!(models.len() >= 16);
+    let failed: Vec<String> =
+        models.iter().filter_map(|m| Some(format!("{}: {}", m.display(), check(m).err()?))).collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
