@@ -148,9 +148,13 @@ impl Facts {
     /// Turns `guards_code` into constraints. A guard that cannot be read becomes a warning.
     pub fn add_guards(&mut self, guards: &[String], inputs: &GuardInputs) {
         for text in guards {
-            let pred = parse_guard(text).and_then(|guard: Guard| guard.to_pred(&|input| inputs.resolve(input)));
+            let guard = parse_guard(text);
+            let pred = guard.clone().and_then(|guard: Guard| guard.to_pred(&|input| inputs.resolve(input)));
             match pred {
-                Ok(pred) => self.require(pred, text.clone()),
+                Ok(pred) => {
+                    self.warnings.extend(guard.ok().and_then(|guard| fixed(&guard, &pred, inputs)));
+                    self.require(pred, text.clone());
+                }
                 Err(error) => self.warnings.push(
                     Diagnostic::warning("a rule that PyTorch recorded for the inputs will not be checked")
                         .note(format!("the rule: {text}"))
@@ -159,6 +163,55 @@ impl Facts {
             }
         }
     }
+}
+
+/// A size that was asked to be dynamic and is not. Guards speak only of sizes that were: what is static from the start has
+/// no symbol that a guard could be about.
+fn fixed(guard: &Guard, pred: &Pred, inputs: &GuardInputs) -> Option<Diagnostic> {
+    let help = "export with an example of another size, or change the code that needs this one: TORCH_LOGS=\"+dynamic\" \
+                shows the line";
+    if let [wanted] = guard.refs()
+        && *pred == Pred::True
+        && matches!(wanted.what, InputProperty::Size(_) | InputProperty::Value)
+        && guard.equates()
+        && let Some(size) = inputs.resolve(wanted)?.as_int()
+    {
+        let what = match wanted.what {
+            InputProperty::Size(dim) => format!("dimension {dim} of input {}", name_of(&wanted.path)),
+            _ => format!("input {}", name_of(&wanted.path)),
+        };
+        return Some(
+            Diagnostic::warning(format!("{what} was exported as dynamic, but is always {size}"))
+                .note(format!("PyTorch recorded the rule {}", guard.text()))
+                .help(help),
+        );
+    }
+    let Pred::Eq(a, b) = pred else { return None };
+    let tied = if a.is_int() { b } else { a };
+    let only = (a.is_int() != b.is_int()).then(|| tied.symbols())?;
+    // That a size is a multiple of something leaves it dynamic.
+    if !only.iter().all(|symbol| tied.coefficient_of(symbol).is_some()) {
+        return None;
+    }
+    let what = match only.first() {
+        Some(symbol) if only.len() == 1 => format!("the dynamic size {symbol} can only be what {a} = {b} says"),
+        _ => format!("the dynamic sizes are tied to each other: {a} = {b}"),
+    };
+    Some(Diagnostic::warning(what).note(format!("PyTorch recorded the rule {}", guard.text())).help(help))
+}
+
+/// An input as the caller writes it.
+fn name_of(path: &[PathStep]) -> String {
+    let mut name = String::new();
+    for (i, step) in path.iter().enumerate() {
+        match step {
+            PathStep::Key(key) if i == 0 => name.push_str(key),
+            PathStep::Key(key) => name.push_str(&format!("['{key}']")),
+            PathStep::Index(index) => name.push_str(&format!("[{index}]")),
+            PathStep::Attr(attribute) => name.push_str(&format!(".{attribute}")),
+        }
+    }
+    name
 }
 
 /// What guards can ask about an input.

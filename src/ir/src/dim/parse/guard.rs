@@ -76,6 +76,11 @@ impl Guard {
         Ok(Guard { refs, pred, text: text.to_owned() })
     }
 
+    /// Whether the guard states an equality.
+    pub fn equates(&self) -> bool {
+        matches!(self.pred, Pred::Eq(..))
+    }
+
     /// The inputs' properties that the guard reads, without repetition, in order of appearance.
     pub fn refs(&self) -> &[InputRef] {
         &self.refs
