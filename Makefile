@@ -54,6 +54,19 @@ conformance: build
 	$(PYTHON) tests/conformance/run.py --pt2c $(PT2C) --cache $(CACHE) --max-samples-per-op-dtype $(N) \
 		--table docs/conformance.md
 
+# The operator database with every dimension dynamic (`Dim.AUTO`), each program run at its sizes, at 1, 7, one more and twice
+# and one more: float32, one sample an operator.
+conformance-shapes: build
+	$(PYTHON) tests/conformance/run.py --pt2c $(PT2C) --cache $(CACHE) --max-samples-per-op-dtype 1 --dtypes f32 --dynamic
+
+# Architectures of torchvision, timm, transformers, audio and graph networks, static and dynamic; rewrites docs/zoo.md. Needs
+# Python with torch, torchvision, timm, transformers and safetensors; exports stay in ZOO.
+ZOO ?= target/zoo
+zoo: build
+	test -d $(ZOO) || $(PYTHON) tests/models/export_zoo.py $(ZOO)
+	$(PYTHON) tests/models/zoo_table.py $(ZOO) --pt2c $(PT2C) --only '^(tv|timm|hf|graph|audio|series|detect|rank|image)_' \
+		--table docs/zoo.md
+
 # Writes every program of a folder and compares, in PyTorch, with the original: exact as it is, close when functional.
 # Needs Python with torch and safetensors.
 roundtrip: build

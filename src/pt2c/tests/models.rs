@@ -141,6 +141,11 @@ fn dynamic() -> String {
     below("dynamic")
 }
 
+/// Operators at sizes that the caller chooses.
+fn shapes() -> String {
+    below("shapes")
+}
+
 /// PyTorch's own examples of `torch.export`.
 fn examples() -> String {
     below("examples")
@@ -149,6 +154,9 @@ fn examples() -> String {
 datatest_stable::harness! {
     { test = avx512, root = examples(), pattern = r"^[^/]*\.pt2$" },
     { test = oracle, root = examples(), pattern = r"^[^/]*\.pt2$" },
+    { test = avx512, root = shapes(), pattern = r"^[^/]*\.pt2$" },
+    { test = any_x86_64, root = shapes(), pattern = r"^[^/]*\.pt2$" },
+    { test = oracle, root = shapes(), pattern = r"^[^/]*\.pt2$" },
     { test = avx512, root = dynamic(), pattern = r"^[^/]*\.pt2$" },
     { test = avx2_two_threads, root = dynamic(), pattern = r"^[^/]*\.pt2$" },
     { test = any_x86_64, root = dynamic(), pattern = r"^[^/]*\.pt2$" },

@@ -7,7 +7,7 @@ from typing import Callable
 import torch
 
 PROGRAMS = {}
-FAMILIES = ("plain", "mutation", "vision", "language", "bench")
+FAMILIES = ("plain", "mutation", "vision", "language", "wide", "bench")
 DYNAMIC = torch.export.Dim.DYNAMIC
 AUTO = torch.export.Dim.AUTO
 
