@@ -95,9 +95,9 @@ fn collect(lowering: &Lowering<'_>, step: &Step, found: &mut Touched) {
 
 fn may_fail(lowering: &Lowering<'_>, step: &Step) -> bool {
     match step {
-        // A routine reports what it cannot do (a matrix without an inverse).
+        // A routine reports what it cannot do (a matrix without an inverse), a function of the user's as well.
         Step::Call { kernel: id, .. } => {
-            kernel(lowering, *id).is_some_and(|k| has_checks(k) || matches!(k.body, Body::Routine(_)))
+            kernel(lowering, *id).is_some_and(|k| has_checks(k) || matches!(k.body, Body::Routine(_) | Body::Custom(_)))
         }
         Step::Bind { .. } => true,
         Step::If { then, otherwise, .. } => then.iter().chain(otherwise).any(|s| may_fail(lowering, s)),
