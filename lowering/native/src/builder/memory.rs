@@ -5,14 +5,36 @@
 use super::{Elem, Func, Type, Val};
 use std::fmt::Write;
 
+fn is_half(v: Val) -> bool {
+    matches!(v.ty.elem(), Elem::F16 | Elem::BF16)
+}
+
 impl Func<'_> {
+    /// A buffer of 16-bit floats as one of their bits. LLVM makes calls of loads, stores and insertions of such scalars
+    /// where the target has no such type, so they pass as integers.
+    fn as_bits(&mut self, buffer: Val) -> Val {
+        if is_half(buffer) { self.buffer_as(buffer, Elem::I16) } else { buffer }
+    }
+
+    fn to_bits(&mut self, value: Val) -> Val {
+        if is_half(value) { self.bitcast(value, Elem::I16) } else { value }
+    }
+
+    /// What `load` reads from the bits of `buffer`, as its elements.
+    fn loaded(&mut self, buffer: Val, load: impl FnOnce(&mut Self, Val) -> Val) -> Val {
+        let bits = self.as_bits(buffer);
+        let value = load(self, bits);
+        if is_half(buffer) { self.bitcast(value, buffer.ty.elem()) } else { value }
+    }
+
     /// Loads one element.
     pub fn load(&mut self, buffer: Val, index: Val) -> Val {
-        self.op(Type::Scalar(buffer.ty.elem()), format!("memref.load {buffer}[{index}] : {}", buffer.ty))
+        self.loaded(buffer, |f, b| f.op(Type::Scalar(b.ty.elem()), format!("memref.load {b}[{index}] : {}", b.ty)))
     }
 
     /// Stores one element.
     pub fn store(&mut self, value: Val, buffer: Val, index: Val) {
+        let (value, buffer) = (self.to_bits(value), self.as_bits(buffer));
         self.stmt(&format!("memref.store {value}, {buffer}[{index}] : {}", buffer.ty));
     }
 
@@ -21,8 +43,10 @@ impl Func<'_> {
         if lanes == 1 {
             return self.load(buffer, index);
         }
-        let ty = Type::Vector(lanes, buffer.ty.elem());
-        self.op(ty, format!("vector.load {buffer}[{index}] : {}, {ty}", buffer.ty))
+        self.loaded(buffer, |f, b| {
+            let ty = Type::Vector(lanes, b.ty.elem());
+            f.op(ty, format!("vector.load {b}[{index}] : {}, {ty}", b.ty))
+        })
     }
 
     /// Stores a vector to neighbouring elements (unaligned), or a scalar.
@@ -30,19 +54,23 @@ impl Func<'_> {
         if !value.ty.is_vector() {
             return self.store(value, buffer, index);
         }
+        let (value, buffer) = (self.to_bits(value), self.as_bits(buffer));
         self.stmt(&format!("vector.store {value}, {buffer}[{index}] : {}, {}", buffer.ty, value.ty));
     }
 
     /// Loads the lanes whose mask bit is set; the others come from `pass` and their memory is not touched.
     pub fn masked_load(&mut self, buffer: Val, index: Val, mask: Val, pass: Val) -> Val {
-        let ty = pass.ty;
-        let text =
-            format!("vector.maskedload {buffer}[{index}], {mask}, {pass} : {}, {}, {ty} into {ty}", buffer.ty, mask.ty);
-        self.op(ty, text)
+        let pass = self.to_bits(pass);
+        self.loaded(buffer, |f, b| {
+            let ty = pass.ty;
+            let types = format!("{}, {}, {ty} into {ty}", b.ty, mask.ty);
+            f.op(ty, format!("vector.maskedload {b}[{index}], {mask}, {pass} : {types}"))
+        })
     }
 
     /// Stores the lanes whose mask bit is set.
     pub fn masked_store(&mut self, value: Val, buffer: Val, index: Val, mask: Val) {
+        let (value, buffer) = (self.to_bits(value), self.as_bits(buffer));
         self.stmt(&format!(
             "vector.maskedstore {buffer}[{index}], {mask}, {value} : {}, {}, {}",
             buffer.ty, mask.ty, value.ty
@@ -52,16 +80,17 @@ impl Func<'_> {
     /// Loads `buffer[base + lanes[k]]` for every lane `k` whose mask bit is set, else `pass`. `lanes` is a vector of
     /// `i32`, `i64` or `index`.
     pub fn gather(&mut self, buffer: Val, base: Val, lanes: Val, mask: Val, pass: Val) -> Val {
-        let ty = pass.ty;
-        let text = format!(
-            "vector.gather {buffer}[{base}] [{lanes}], {mask}, {pass} : {}, {}, {}, {ty} into {ty}",
-            buffer.ty, lanes.ty, mask.ty
-        );
-        self.op(ty, text)
+        let pass = self.to_bits(pass);
+        self.loaded(buffer, |f, b| {
+            let ty = pass.ty;
+            let types = format!("{}, {}, {}, {ty} into {ty}", b.ty, lanes.ty, mask.ty);
+            f.op(ty, format!("vector.gather {b}[{base}] [{lanes}], {mask}, {pass} : {types}"))
+        })
     }
 
     /// Stores every lane `k` whose mask bit is set to `buffer[base + lanes[k]]`, in lane order.
     pub fn scatter(&mut self, value: Val, buffer: Val, base: Val, lanes: Val, mask: Val) {
+        let (value, buffer) = (self.to_bits(value), self.as_bits(buffer));
         self.stmt(&format!(
             "vector.scatter {buffer}[{base}] [{lanes}], {mask}, {value} : {}, {}, {}, {}",
             buffer.ty, lanes.ty, mask.ty, value.ty
