@@ -399,15 +399,17 @@ impl<'s> Builder<'s> {
             Some(Mutation::Statistics { op, args, targets, returned }) => {
                 let mut facts: Vec<Fact> = call.results.iter().map(|(_, typed)| typed.fact.clone()).collect();
                 let statistics = known(names, targets.first().map_or("", String::as_str))?.typed.fact.clone();
-                // Output, then saved mean and inverse deviation, then the new running statistics.
-                facts.resize(5, statistics);
+                // Output, then saved mean and inverse deviation (and what else it returns), then the new statistics.
+                let own = returned.max(3);
+                facts.resize(own, statistics.clone());
+                facts.resize(own + 2, statistics);
                 let id = self.emit(names, op, &args, &call.name, facts, call.location)?;
                 for (index, (name, typed)) in call.results.iter().take(returned).enumerate() {
                     let value = ValueId { node: id, index: index as u32 };
                     self.fresh(names, name.as_deref(), value, typed)?;
                 }
                 for (index, target) in targets.iter().enumerate() {
-                    self.store(names, target, ValueId { node: id, index: 3 + index as u32 }, call.location)?;
+                    self.store(names, target, ValueId { node: id, index: (own + index) as u32 }, call.location)?;
                 }
                 Ok(())
             }

@@ -47,9 +47,19 @@ pub enum Mutation {
     },
 }
 
-/// In-place operators that change how a tensor is seen, not what it holds.
-const RENAMING: [&str; 8] =
-    ["squeeze_", "unsqueeze_", "transpose_", "t_", "swapaxes_", "swapdims_", "detach_", "as_strided_"];
+/// In-place operators that change how a tensor is seen, not what it holds; resizing makes it another one.
+const RENAMING: [&str; 10] = [
+    "squeeze_",
+    "unsqueeze_",
+    "transpose_",
+    "t_",
+    "swapaxes_",
+    "swapdims_",
+    "detach_",
+    "as_strided_",
+    "resize_",
+    "resize_as_",
+];
 
 /// How this call is made functional; `None` if it writes nothing.
 ///
