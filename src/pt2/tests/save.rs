@@ -112,6 +112,33 @@ fn functional_programs_survive_the_way_back() {
     }
 }
 
+/// Programs with control flow and with sizes and numbers that data decide compute the same after import → export →
+/// import.
+#[test]
+fn control_flow_and_late_sizes_survive_the_way_back() {
+    let folder = models().join("dynamic");
+    let mut names: Vec<String> = std::fs::read_dir(&folder)
+        .expect("there")
+        .filter_map(|file| Some(file.ok()?.file_name().to_str()?.strip_suffix(".pt2")?.to_owned()))
+        .collect();
+    names.sort();
+    assert!(names.len() > 20);
+    for name in names {
+        let program = load(&format!("dynamic/{name}"));
+        let imported = import(&program).unwrap_or_else(|error| panic!("{name}: {error}")).program;
+        let exported = export(&imported, Some(&program)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        exported.lint().unwrap_or_else(|error| panic!("{name}: {error}"));
+        let bytes = std::fs::read(folder.join(format!("{name}.inputs.safetensors"))).expect("recorded");
+        let inputs = common::inputs(&imported, &bytes);
+        let again = read(exported.to_bytes().expect("writes"));
+        let mut modules = [&program, &again].map(|p| p.module().unwrap_or_else(|error| panic!("{name}: {error}")));
+        let [before, after] =
+            modules.each_mut().map(|module| module.call(&inputs).unwrap_or_else(|e| panic!("{name}: {e}")));
+        assert_eq!(format!("{:?}", before.outputs), format!("{:?}", after.outputs), "{name}");
+        assert_eq!(before.buffers, after.buffers, "{name}");
+    }
+}
+
 /// The text form without what may differ: value names and locations.
 fn normal(text: &str) -> Vec<String> {
     let mut numbers = std::collections::BTreeMap::new();

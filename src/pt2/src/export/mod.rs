@@ -7,6 +7,7 @@
 //! calls, guards and source lines are kept.
 
 mod expr;
+mod nodes;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -14,9 +15,10 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use pt2c_ir::dim::Symbol;
-use pt2c_ir::{Arg, Bytes, Fact, InputKind, Location, NodeKind, OutputKind, Program, TensorRole, ValueId};
+use pt2c_ir::{Arg, Bytes, DType, Fact, InputKind, Location, OutputKind, Program, TensorRole};
 
 pub use expr::{srepr, srepr_pred};
+use nodes::{Names, Nodes, named};
 pub use writer::{Hints, Writer};
 
 use crate::ExportedProgram;
@@ -87,41 +89,15 @@ pub fn export(program: &Program, base: Option<&ExportedProgram>) -> Result<Expor
     let mut graph = Graph::default();
     let hints = base.map(hints_of).unwrap_or_else(|| default_hints(program));
     let metadata = base.map(metadata_by_location).unwrap_or_default();
-    let mut values: BTreeMap<ValueId, String> = BTreeMap::new();
+    let mut values = Names::new();
     let mut specs = Vec::new();
     let mut state_dict = base.map(|base| base.state_dict.clone()).unwrap_or_default();
     let mut constants = base.map(|base| base.constants.clone()).unwrap_or_default();
 
     let mut writer = Writer::new(&mut graph, hints);
     let names = inputs(program, base, &mut writer, &mut specs, &mut state_dict, &mut constants)?;
-    for (id, node) in program.graph.nodes() {
-        match &node.kind {
-            NodeKind::Input => {}
-            NodeKind::Tensor(fqn) => {
-                let name = names.tensors.get(fqn).ok_or_else(|| ExportError::Undefined { name: fqn.clone() })?;
-                values.insert(ValueId { node: id, index: 0 }, name.clone());
-            }
-            NodeKind::Call { op, args } => {
-                let args = args
-                    .iter()
-                    .map(|arg| arg.try_map(|value| named(&values, &names.inputs, program, *value)))
-                    .collect::<Result<Vec<_>, _>>()?;
-                if let Some(place) = program.locations.get(node.location) {
-                    writer.set_metadata(metadata.get(place).cloned().unwrap_or_else(|| metadata_of(place)));
-                } else {
-                    writer.set_metadata(IndexMap::new());
-                }
-                let used = |index: usize| {
-                    let value = ValueId { node: id, index: u32::try_from(index).unwrap_or(u32::MAX) };
-                    program.graph.use_count(value) > 0 || program.graph.output_values().any(|v| v == value)
-                };
-                let results = writer.call(op, &args, &node.name, &node.outputs, &used)?;
-                for (index, name) in results.into_iter().enumerate() {
-                    values.insert(ValueId { node: id, index: u32::try_from(index).unwrap_or(u32::MAX) }, name);
-                }
-            }
-        }
-    }
+    values.extend(program.graph.inputs().zip(names.inputs.iter().cloned()));
+    Nodes::new(program, &metadata, &names.tensors).write(&program.graph, &mut writer, &mut values)?;
     let output_specs = outputs(program, base, &mut writer, &values, &names)?;
 
     let functional = graph.nodes.iter().all(|node| {
@@ -130,7 +106,10 @@ pub fn export(program: &Program, base: Option<&ExportedProgram>) -> Result<Expor
     });
     let signature = GraphSignature { input_specs: specs, output_specs };
     let module = match base {
-        Some(base) => GraphModule { graph, signature, ..base.program.graph_module.clone() },
+        Some(base) => {
+            let module_call_graph = module_calls(base, &graph);
+            GraphModule { graph, signature, module_call_graph, ..base.program.graph_module.clone() }
+        }
         None => GraphModule { graph, signature, module_call_graph: vec![root_call(program)], ..GraphModule::default() },
     };
     let described = match base {
@@ -172,20 +151,6 @@ struct InputNames {
     inputs: Vec<String>,
     /// Names of user inputs by leaf, tensors or not.
     leaves: Vec<String>,
-}
-
-fn named(
-    values: &BTreeMap<ValueId, String>,
-    inputs: &[String],
-    program: &Program,
-    value: ValueId,
-) -> Result<String, ExportError> {
-    if let Some(name) = values.get(&value) {
-        return Ok(name.clone());
-    }
-    let position = program.graph.inputs().position(|input| input == value);
-    let name = position.and_then(|position| inputs.get(position)).cloned();
-    name.ok_or_else(|| ExportError::Undefined { name: program.graph.value_name(value) })
 }
 
 /// The graph's inputs: those of the base, then tensors that passes added, in PyTorch's order of kinds.
@@ -340,7 +305,7 @@ fn outputs(
     program: &Program,
     base: Option<&ExportedProgram>,
     writer: &mut Writer<'_>,
-    values: &BTreeMap<ValueId, String>,
+    values: &Names,
     names: &InputNames,
 ) -> Result<Vec<OutputSpec>, ExportError> {
     let mut specs = Vec::new();
@@ -358,8 +323,15 @@ fn outputs(
         let is_leaf = matches!(spec.kind, OutputKind::User | OutputKind::Loss);
         let argument = match arg {
             Arg::Tensor(value) => {
-                let name = named(values, &names.inputs, program, *value)?;
-                Argument::AsTensor(TensorArgument { name })
+                let name = named(values, &program.graph, *value)?;
+                match base_leaves.get(leaf).filter(|_| is_leaf) {
+                    // A number in Python.
+                    Some(Argument::AsSymFloat(_) | Argument::AsSymBool(_)) => {
+                        let fact = program.graph.fact(*value);
+                        writer.number(&name, fact.is_some_and(|fact| fact.dtype == DType::Bool))?
+                    }
+                    _ => Argument::AsTensor(TensorArgument { name }),
+                }
             }
             Arg::Int(dim) => match dim.as_int() {
                 Some(value) => Argument::AsInt(value),
@@ -518,6 +490,31 @@ fn ranges(program: &Program) -> IndexMap<String, RangeConstraint> {
 /// A pytree of the IR in the archive's terms.
 fn tree(spec: Option<&pt2c_ir::TreeSpec>) -> TreeSpec {
     spec.map(TreeSpec::from_ir).unwrap_or_else(TreeSpec::leaf)
+}
+
+/// The base's module calls. What they take or return and the graph does not have any more, because nothing used it, is
+/// None there.
+fn module_calls(base: &ExportedProgram, graph: &Graph) -> Vec<ModuleCallEntry> {
+    let mut calls = base.module_call_graph().to_vec();
+    let before = &base.graph().tensor_values;
+    let is_there = |name: &str| match (before.get(name), graph.tensor_values.get(name)) {
+        (Some(before), Some(now)) => before.dtype == now.dtype && before.sizes == now.sizes,
+        _ => false,
+    };
+    for signature in calls.iter_mut().filter_map(|call| call.signature.as_mut()) {
+        for argument in signature.inputs.iter_mut().chain(&mut signature.outputs) {
+            let gone = match &*argument {
+                Argument::AsTensor(tensor) => !is_there(&tensor.name),
+                Argument::AsSymInt(SymIntArgument::AsName(name)) => !graph.sym_int_values.contains_key(name),
+                Argument::AsSymFloat(_) | Argument::AsSymBool(_) => true,
+                _ => false,
+            };
+            if gone {
+                *argument = Argument::AsNone(true);
+            }
+        }
+    }
+    calls
 }
 
 fn root_call(program: &Program) -> ModuleCallEntry {

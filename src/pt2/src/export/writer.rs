@@ -7,16 +7,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
-use pt2c_ir::dim::{Dim, Func, Kind, Symbol};
+use pt2c_ir::dim::{Dim, Func, Kind, Pred, Symbol};
 use pt2c_ir::{Arg, DType, Fact};
 use pt2c_ops::{BaseType, Param, Schema};
 
 use super::ExportError;
-use super::expr::srepr;
+use super::expr::{srepr, srepr_pred};
 use crate::import::schemas;
 use crate::schema::{
     Argument, ArgumentKind, ComplexValue, Device, Float, Graph, Layout, MemoryFormat, NamedArgument, Node,
-    OptionalTensorArgument, ScalarType, SymExpr, SymExprHint, SymInt, SymIntArgument, TensorArgument, TensorMeta,
+    OptionalTensorArgument, ScalarType, SymBool, SymBoolArgument, SymExpr, SymExprHint, SymFloat, SymFloatArgument,
+    SymInt, SymIntArgument, TensorArgument, TensorMeta,
 };
 
 /// Example values of symbols: PyTorch stores one with every expression.
@@ -42,6 +43,8 @@ pub struct Writer<'g> {
     known: BTreeMap<Dim, String>,
     /// What every new node gets.
     metadata: IndexMap<String, String>,
+    /// The graph belongs to a node of another.
+    nested: bool,
 }
 
 impl<'g> Writer<'g> {
@@ -49,7 +52,23 @@ impl<'g> Writer<'g> {
     pub fn new(graph: &'g mut Graph, hints: Hints) -> Writer<'g> {
         let names = names_of(graph);
         let position = graph.nodes.len();
-        Writer { graph, position, names, hints, sources: Vec::new(), known: BTreeMap::new(), metadata: IndexMap::new() }
+        let (sources, known, metadata) = (Vec::new(), BTreeMap::new(), IndexMap::new());
+        Writer { graph, position, names, hints, sources, known, metadata, nested: false }
+    }
+
+    /// A writer of an empty graph that belongs to a node of another.
+    pub fn nested(graph: &'g mut Graph, hints: Hints) -> Writer<'g> {
+        Writer { nested: true, ..Writer::new(graph, hints) }
+    }
+
+    /// Whether the graph belongs to a node of another.
+    pub fn is_nested(&self) -> bool {
+        self.nested
+    }
+
+    /// The example values of the symbols.
+    pub fn hints(&self) -> &Hints {
+        &self.hints
     }
 
     /// Moves in front of the node of this index. Sizes computed behind it are not used in front of it.
@@ -195,6 +214,141 @@ impl<'g> Writer<'g> {
             name: Some(name),
         });
         Ok(results)
+    }
+
+    /// Adds a higher-order operator, its arguments by position. The results are named after `name`.
+    ///
+    /// # Errors
+    /// A dtype or size without a written form.
+    pub fn control(
+        &mut self,
+        target: String,
+        inputs: Vec<Argument>,
+        name: &str,
+        facts: &[Fact],
+    ) -> Result<Vec<String>, ExportError> {
+        let name = self.unique(name);
+        let results: Vec<String> = facts.iter().map(|_| self.unique("getitem")).collect();
+        for (result, fact) in results.iter().zip(facts) {
+            self.declare(result, fact)?;
+        }
+        let positional = |arg| NamedArgument { name: String::new(), arg, kind: Some(ArgumentKind::Positional) };
+        self.push(Node {
+            target,
+            inputs: inputs.into_iter().map(positional).collect(),
+            outputs: results.iter().map(|name| Argument::AsTensor(TensorArgument { name: name.clone() })).collect(),
+            metadata: self.metadata.clone(),
+            is_hop_single_tensor_return: Some(false),
+            name: Some(name),
+        });
+        Ok(results)
+    }
+
+    /// Adds `.item()` of a 0-d integer, which is `size` from here on.
+    ///
+    /// # Errors
+    /// A size without a written form.
+    pub fn item(&mut self, tensor: &str, size: &Dim) -> Result<(), ExportError> {
+        self.symbolic(size, "torch.ops.aten.item.default", "item", vec![tensor_argument("self", tensor)]).map(|_| ())
+    }
+
+    /// Adds `.item()` of a 0-d tensor and gives the Python number that it is: a bool or a float.
+    ///
+    /// # Errors
+    /// None by now.
+    pub fn number(&mut self, tensor: &str, is_bool: bool) -> Result<Argument, ExportError> {
+        let name = self.unique("item");
+        let expr = |expr_str: String| SymExpr { expr_str, hint: None };
+        let output = if is_bool {
+            // As PyTorch writes a bool that data decide: an integer that is 1 or 0.
+            let taken = self.graph.sym_int_values.len() + self.graph.sym_bool_values.len() + self.known.len();
+            let symbol = format!("Symbol('u{}', integer=True)", 1_000_000 + taken);
+            let value = SymBool::AsExpr(expr(format!("Equality({symbol}, Integer(1))")));
+            self.graph.sym_bool_values.insert(name.clone(), value);
+            Argument::AsSymBool(SymBoolArgument::AsName(name.clone()))
+        } else {
+            let symbol = format!("Symbol('zuf{}')", self.graph.sym_float_values.len());
+            self.graph.sym_float_values.insert(name.clone(), SymFloat::AsExpr(expr(symbol)));
+            Argument::AsSymFloat(SymFloatArgument::AsName(name.clone()))
+        };
+        self.push(Node {
+            target: "torch.ops.aten.item.default".to_owned(),
+            inputs: vec![tensor_argument("self", tensor)],
+            outputs: vec![output.clone()],
+            metadata: self.metadata.clone(),
+            is_hop_single_tensor_return: None,
+            name: Some(name),
+        });
+        Ok(output)
+    }
+
+    /// Adds the check of a condition on sizes.
+    ///
+    /// # Errors
+    /// A size that cannot be computed here.
+    pub fn assert(&mut self, pred: &Pred, rule: &str) -> Result<(), ExportError> {
+        let condition = self.condition(pred)?;
+        let name = self.unique("_assert_scalar");
+        let argument =
+            |name: &str, arg| NamedArgument { name: name.to_owned(), arg, kind: Some(ArgumentKind::Positional) };
+        self.push(Node {
+            target: "torch.ops.aten._assert_scalar.default".to_owned(),
+            inputs: vec![argument("self", condition), argument("assert_msg", Argument::AsString(rule.to_owned()))],
+            outputs: Vec::new(),
+            metadata: self.metadata.clone(),
+            is_hop_single_tensor_return: None,
+            name: Some(name),
+        });
+        Ok(())
+    }
+
+    /// The truth of a condition on sizes as a value.
+    fn condition(&mut self, pred: &Pred) -> Result<Argument, ExportError> {
+        let (op, a, b) = match pred {
+            Pred::True | Pred::False => return Ok(Argument::AsBool(*pred == Pred::True)),
+            Pred::Eq(a, b) => ("_operator.eq", a, b),
+            Pred::Ne(a, b) => ("_operator.ne", a, b),
+            Pred::Lt(a, b) => ("_operator.lt", a, b),
+            Pred::Le(a, b) => ("_operator.le", a, b),
+            Pred::And(parts) | Pred::Or(parts) => {
+                let (op, is_and) =
+                    if matches!(pred, Pred::And(_)) { ("_operator.and_", true) } else { ("_operator.or_", false) };
+                let mut total: Option<(Pred, Argument)> = None;
+                for part in parts {
+                    let next = self.condition(part)?;
+                    total = Some(match total {
+                        None => (part.clone(), next),
+                        Some((before, argument)) => {
+                            let both = [before, part.clone()];
+                            let whole = if is_and { Pred::and(both) } else { Pred::or(both) };
+                            let argument = self.truth(&whole, op, argument, next)?;
+                            (whole, argument)
+                        }
+                    });
+                }
+                return Ok(total.map_or(Argument::AsBool(is_and), |(_, argument)| argument));
+            }
+        };
+        let (a, b) = (self.operand(a)?.argument(), self.operand(b)?.argument());
+        self.truth(pred, op, a, b)
+    }
+
+    fn truth(&mut self, pred: &Pred, op: &str, a: Argument, b: Argument) -> Result<Argument, ExportError> {
+        let name = self.unique(op.rsplit('.').next().unwrap_or("holds").trim_end_matches('_'));
+        let expr_str = srepr_pred(pred).ok_or_else(|| ExportError::Size { size: pred.to_string() })?;
+        self.graph.sym_bool_values.insert(name.clone(), SymBool::AsExpr(SymExpr { expr_str, hint: None }));
+        let output = Argument::AsSymBool(SymBoolArgument::AsName(name.clone()));
+        let argument =
+            |name: &str, arg| NamedArgument { name: name.to_owned(), arg, kind: Some(ArgumentKind::Positional) };
+        self.push(Node {
+            target: op.to_owned(),
+            inputs: vec![argument("a", a), argument("b", b)],
+            outputs: vec![output.clone()],
+            metadata: self.metadata.clone(),
+            is_hop_single_tensor_return: None,
+            name: Some(name),
+        });
+        Ok(output)
     }
 
     fn push(&mut self, node: Node) {
@@ -364,7 +518,17 @@ impl<'g> Writer<'g> {
                     Func::Pow(..) => two("_operator.pow"),
                     Func::Max(args) => return self.chain(dim, args, "torch.sym_max", |a, b| a.max(b)),
                     Func::Min(args) => return self.chain(dim, args, "torch.sym_min", |a, b| a.min(b)),
-                    Func::Where(..) | Func::RawAdd(..) | Func::RawMul(..) | Func::TooLarge(_) => None,
+                    Func::Where(pred, then, otherwise) => {
+                        let condition = self.condition(pred)?;
+                        let (then, otherwise) = (self.operand(then)?.argument(), self.operand(otherwise)?.argument());
+                        let inputs = [("b", condition), ("t", then), ("f", otherwise)].map(|(name, arg)| {
+                            NamedArgument { name: name.to_owned(), arg, kind: Some(ArgumentKind::Positional) }
+                        });
+                        return self.symbolic(dim, "torch.sym_ite", "sym_ite", inputs.to_vec());
+                    }
+                    Func::RawAdd(..) => two("_operator.add"),
+                    Func::RawMul(..) => two("_operator.mul"),
+                    Func::TooLarge(_) => None,
                 }
                 .ok_or_else(unknown)?;
                 let &[a, b] = args.as_slice() else { return Err(unknown()) };
@@ -422,10 +586,7 @@ impl<'g> Writer<'g> {
     fn binary(&mut self, dim: &Dim, op: &str, a: Operand, b: Operand) -> Result<String, ExportError> {
         let argument = |name: &str, operand: Operand| NamedArgument {
             name: name.to_owned(),
-            arg: match operand {
-                Operand::Int(value) => Argument::AsInt(value),
-                Operand::Name(name) => Argument::AsSymInt(SymIntArgument::AsName(name)),
-            },
+            arg: operand.argument(),
             kind: Some(ArgumentKind::Positional),
         };
         let base = op.rsplit('.').next().unwrap_or("sym").to_owned();
@@ -459,6 +620,20 @@ impl<'g> Writer<'g> {
 enum Operand {
     Int(i64),
     Name(String),
+}
+
+impl Operand {
+    fn argument(self) -> Argument {
+        match self {
+            Operand::Int(value) => Argument::AsInt(value),
+            Operand::Name(name) => Argument::AsSymInt(SymIntArgument::AsName(name)),
+        }
+    }
+}
+
+fn tensor_argument(name: &str, tensor: &str) -> NamedArgument {
+    let arg = Argument::AsTensor(TensorArgument { name: tensor.to_owned() });
+    NamedArgument { name: name.to_owned(), arg, kind: Some(ArgumentKind::Positional) }
 }
 
 impl From<i64> for Operand {

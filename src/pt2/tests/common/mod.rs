@@ -166,3 +166,33 @@ pub fn program() -> Value {
         "torch_version": "2.15.0", "guards_code": []
     })
 }
+
+/// A call's inputs from a recording: tensors and integers by leaf position.
+pub fn inputs(program: &pt2c_ir::Program, bytes: &[u8]) -> Vec<pt2c_ops::interpret::Input> {
+    use pt2c_ir::{DType, InputKind};
+    use pt2c_ops::{Tensor, interpret::Input};
+    let file = safetensors::SafeTensors::deserialize(bytes).expect("safetensors");
+    let tensor = |leaf: usize| {
+        let view = file.tensor(&format!("{leaf:04}")).expect("recorded");
+        let dtype = match view.dtype() {
+            safetensors::Dtype::BOOL => DType::Bool,
+            safetensors::Dtype::U8 => DType::U8,
+            safetensors::Dtype::I32 => DType::I32,
+            safetensors::Dtype::I64 => DType::I64,
+            safetensors::Dtype::F16 => DType::F16,
+            safetensors::Dtype::BF16 => DType::BF16,
+            safetensors::Dtype::F32 => DType::F32,
+            safetensors::Dtype::F64 => DType::F64,
+            other => panic!("{other:?}"),
+        };
+        Tensor::from_bytes(dtype, view.shape(), view.data()).expect("fits")
+    };
+    let leaves = program.signature.inputs.iter().enumerate();
+    leaves
+        .map(|(leaf, spec)| match spec.kind {
+            InputKind::Tensor => Input::Tensor(tensor(leaf)),
+            InputKind::SymInt(_) => Input::Int(tensor(leaf).i64(0)),
+            InputKind::Constant(_) => Input::Baked,
+        })
+        .collect()
+}
