@@ -7,7 +7,7 @@
 use pt2c_ir::dim::Scope;
 use pt2c_ir::{Arg, Diagnostic, Fact, NodeId, NodeKind, Program, TensorData, ValueId};
 use pt2c_ops::{Call, Tags, Tensor, lookup};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Elements that may be computed from nothing (masks, tables of positions).
 const FREE_ELEMENTS: usize = 1 << 16;
@@ -15,13 +15,31 @@ const FREE_ELEMENTS: usize = 1 << 16;
 /// Folds constants.
 pub fn fold_constants(program: &Program) -> Result<Program, Diagnostic> {
     let mut program = program.clone();
-    let users = constant_views(&program);
-    let ids: Vec<NodeId> = program.graph.nodes().map(|(id, _)| id).collect();
-    let mut known: BTreeMap<ValueId, Tensor> = BTreeMap::new();
-    let scope = Scope::default();
-    let mut folded: Vec<(ValueId, Tensor, bool)> = Vec::new();
-    for id in ids {
-        let node = program.graph.node(id);
+    let views = constant_views(&program);
+    let mut foldable = foldable(&program);
+    // What cannot be evaluated now fails at run time, or never runs; what it is made of may still be folded.
+    let folded = loop {
+        match evaluate_all(&program, &views, &foldable)? {
+            Ok(folded) => break folded,
+            Err(failed) => foldable.remove(&failed),
+        };
+    };
+    for (value, data) in folded {
+        let fact = program.graph.fact(value).cloned().ok_or_else(|| Diagnostic::error("a value without a fact"))?;
+        let name = program.graph.node(value.node).name.clone();
+        let tensor_name = program.add_constant(&format!("folded.{name}"), fact.clone(), data);
+        let new = program.graph.add_tensor(&tensor_name, &name, fact);
+        program.graph.replace_uses(value, new).map_err(|e| Diagnostic::error(e.to_string()))?;
+    }
+    program.graph.sort().map_err(|e| Diagnostic::error(e.to_string()))?;
+    crate::normalize::remove_dead(&mut program);
+    Ok(program)
+}
+
+/// The calls with constant operands only whose results have known sizes and are worth their memory.
+fn foldable(program: &Program) -> BTreeSet<NodeId> {
+    let mut foldable = BTreeSet::new();
+    for (id, node) in program.graph.nodes() {
         let NodeKind::Call { op, args } = &node.kind else { continue };
         let Some(op) = lookup(op) else { continue };
         if op.def.tags.has(Tags::RANDOM)
@@ -37,55 +55,34 @@ pub fn fold_constants(program: &Program) -> Result<Program, Diagnostic> {
                 Arg::Ints(ds) => ds.iter().any(|d| !d.is_int()),
                 _ => false,
             });
-        if symbolic || !node.operands().all(|v| is_constant(&program, &known, v)) {
+        if symbolic || !node.operands().all(|v| is_constant(program, &foldable, v)) {
             continue;
         }
-        let size = |f: &Fact| f.numel().as_int().and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
-        let made: usize = node.outputs.iter().map(size).sum();
-        let from: usize = node.operands().filter_map(|v| program.graph.fact(v)).map(size).sum();
-        if made > FREE_ELEMENTS && made > from {
-            continue;
-        }
-        // A generator or a view alone is cheaper than a constant; it is computed when something folds that needs it.
-        let lazy = users.contains(&id);
-        let mut values = Vec::new();
-        for a in args {
-            values.push(a.try_map(|v| evaluate(&program, &mut known, *v))?);
-        }
-        let call = Call { op, args: &values, scope: &scope };
-        // What cannot be evaluated now fails at run time, or never runs.
-        let Ok(results) = (op.def.eval)(&call) else { continue };
-        for (value, tensor) in program.graph.values(id).zip(results) {
-            known.insert(value, tensor.clone());
-            folded.push((value, tensor, lazy));
+        let made: usize = node.outputs.iter().map(elements).sum();
+        let from: usize = node.operands().filter_map(|v| program.graph.fact(v)).map(elements).sum();
+        if made <= FREE_ELEMENTS || made <= from {
+            foldable.insert(id);
         }
     }
-    for (value, tensor, lazy) in folded {
-        if lazy || program.graph.use_count(value) == 0 {
-            continue;
+    foldable
+}
+
+fn elements(fact: &Fact) -> usize {
+    fact.numel().as_int().and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX)
+}
+
+fn is_constant(program: &Program, foldable: &BTreeSet<NodeId>, v: ValueId) -> bool {
+    match &program.graph.node(v.node).kind {
+        NodeKind::Input => false,
+        NodeKind::Tensor(name) => {
+            program.is_constant(name) && program.tensors.get(name).is_some_and(|t| t.data.is_some())
         }
-        let only_folded = program.graph.users(value.node).iter().all(|u| {
-            let outputs: Vec<ValueId> = program.graph.values(*u).collect();
-            outputs.iter().all(|o| known.contains_key(o)) && !users.contains(u)
-        });
-        if only_folded && !program.graph.output_values().any(|o| o == value) {
-            continue;
-        }
-        let fact = program.graph.fact(value).cloned().ok_or_else(|| Diagnostic::error("a value without a fact"))?;
-        let name = program.graph.node(value.node).name.clone();
-        let data = TensorData::dense(fact.dtype, tensor.shape().to_vec(), tensor.to_bytes())
-            .map_err(|e| Diagnostic::error(e.to_string()))?;
-        let tensor_name = program.add_constant(&format!("folded.{name}"), fact.clone(), data);
-        let new = program.graph.add_tensor(&tensor_name, &name, fact);
-        program.graph.replace_uses(value, new).map_err(|e| Diagnostic::error(e.to_string()))?;
+        NodeKind::Call { .. } => foldable.contains(&v.node),
     }
-    program.graph.sort().map_err(|e| Diagnostic::error(e.to_string()))?;
-    crate::normalize::remove_dead(&mut program);
-    Ok(program)
 }
 
 /// Generators and views: folded only as part of something else, or where only a plain constant will do.
-fn constant_views(program: &Program) -> std::collections::BTreeSet<NodeId> {
+fn constant_views(program: &Program) -> BTreeSet<NodeId> {
     use crate::fuse::{Class, classify};
     let weight = |id: NodeId| {
         program.graph.users(id).into_iter().any(|u| {
@@ -101,24 +98,95 @@ fn constant_views(program: &Program) -> std::collections::BTreeSet<NodeId> {
     program.graph.nodes().filter(free).map(|(id, _)| id).collect()
 }
 
-fn is_constant(program: &Program, known: &BTreeMap<ValueId, Tensor>, v: ValueId) -> bool {
-    match &program.graph.node(v.node).kind {
-        NodeKind::Input => false,
-        NodeKind::Tensor(name) => {
-            program.is_constant(name) && program.tensors.get(name).is_some_and(|t| t.data.is_some())
+/// The constants that take the place of computed values, or the call that could not be evaluated.
+type Folded = Result<Vec<(ValueId, TensorData)>, NodeId>;
+
+/// Evaluates the foldable values that something else than folding needs. A view or generator alone is cheaper than a
+/// constant: it is computed only as a part of something else.
+fn evaluate_all(
+    program: &Program,
+    views: &BTreeSet<NodeId>,
+    foldable: &BTreeSet<NodeId>,
+) -> Result<Folded, Diagnostic> {
+    let goes = |id: &NodeId| foldable.contains(id) && !views.contains(id);
+    let mut evaluator = Evaluator { program, known: BTreeMap::new() };
+    let mut folded = Vec::new();
+    for id in program.graph.nodes().map(|(id, _)| id).filter(goes) {
+        let only_folded = program.graph.users(id).iter().all(goes);
+        for value in program.graph.values(id) {
+            let is_output = program.graph.output_values().any(|o| o == value);
+            if program.graph.use_count(value) == 0 || (only_folded && !is_output) {
+                continue;
+            }
+            let tensor = match evaluator.value(value)? {
+                Ok(tensor) => tensor,
+                Err(failed) => return Ok(Err(failed)),
+            };
+            let fact = program.graph.fact(value).ok_or_else(|| Diagnostic::error("a value without a fact"))?;
+            let data = TensorData::dense(fact.dtype, tensor.shape().to_vec(), tensor.to_bytes())
+                .map_err(|e| Diagnostic::error(e.to_string()))?;
+            folded.push((value, data));
         }
-        NodeKind::Call { .. } => known.contains_key(&v),
+        evaluator.forget_large();
+    }
+    Ok(Ok(folded))
+}
+
+/// Evaluates constant values on demand. Tensors of the reference evaluation have 8 bytes an element, so the large ones
+/// are not kept from one folded value to the next.
+struct Evaluator<'a> {
+    program: &'a Program,
+    known: BTreeMap<ValueId, Tensor>,
+}
+
+impl Evaluator<'_> {
+    /// A value, or the call on the way to it that cannot be evaluated.
+    fn value(&mut self, value: ValueId) -> Result<Result<Tensor, NodeId>, Diagnostic> {
+        // A stack of our own: chains of constants may be long.
+        let mut wanted = vec![value];
+        while let Some(&v) = wanted.last() {
+            if self.known.contains_key(&v) {
+                wanted.pop();
+                continue;
+            }
+            let node = self.program.graph.node(v.node);
+            let waiting: Vec<ValueId> = node.operands().filter(|o| !self.known.contains_key(o)).collect();
+            if !waiting.is_empty() {
+                wanted.extend(waiting);
+                continue;
+            }
+            match self.evaluate(v)? {
+                Some(results) => self.known.extend(self.program.graph.values(v.node).zip(results)),
+                None => return Ok(Err(v.node)),
+            }
+        }
+        self.known.get(&value).cloned().map(Ok).ok_or_else(missing)
+    }
+
+    /// The results of a node whose operands are known; `None` if there are none now.
+    fn evaluate(&self, v: ValueId) -> Result<Option<Vec<Tensor>>, Diagnostic> {
+        match &self.program.graph.node(v.node).kind {
+            NodeKind::Input => Err(missing()),
+            NodeKind::Tensor(name) => {
+                let data = self.program.tensors.get(name).and_then(|t| t.data.as_ref()).ok_or_else(missing)?;
+                let tensor = Tensor::from_data(data).map_err(|e| Diagnostic::error(e.to_string()))?;
+                Ok(Some(vec![tensor]))
+            }
+            NodeKind::Call { op, args } => {
+                let op = lookup(op).ok_or_else(missing)?;
+                let operand = |v: &ValueId| self.known.get(v).cloned().ok_or_else(missing);
+                let args = args.iter().map(|a| a.try_map(|v| operand(v))).collect::<Result<Vec<_>, Diagnostic>>()?;
+                let results = (op.def.eval)(&Call { op, args: &args, scope: &Scope::default() }).ok();
+                Ok(results.filter(|r| r.len() == self.program.graph.node(v.node).outputs.len()))
+            }
+        }
+    }
+
+    fn forget_large(&mut self) {
+        self.known.retain(|_, tensor| tensor.numel() <= FREE_ELEMENTS);
     }
 }
 
-fn evaluate(program: &Program, known: &mut BTreeMap<ValueId, Tensor>, v: ValueId) -> Result<Tensor, Diagnostic> {
-    if let Some(t) = known.get(&v) {
-        return Ok(t.clone());
-    }
-    let missing = || Diagnostic::error("a constant without a value");
-    let NodeKind::Tensor(name) = &program.graph.node(v.node).kind else { return Err(missing()) };
-    let data = program.tensors.get(name).and_then(|t| t.data.as_ref()).ok_or_else(missing)?;
-    let tensor = Tensor::from_data(data).map_err(|e| Diagnostic::error(e.to_string()))?;
-    known.insert(v, tensor.clone());
-    Ok(tensor)
+fn missing() -> Diagnostic {
+    Diagnostic::error("a constant without a value")
 }

@@ -24,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 pub mod choose;
+mod contraction;
 pub mod interpret;
 mod ir;
 pub mod lower;
@@ -35,6 +36,7 @@ pub mod verify;
 pub mod winograd;
 mod work;
 
+pub use contraction::*;
 pub use ir::*;
 pub use print::{print, print_kernel};
 pub use quantize::{WeightType, quantize_weights};

@@ -4,6 +4,7 @@
 //! function as one, and a convolution by minimal filtering counts as the convolution it replaces. Traffic is what must
 //! move at least: each parameter's elements once, or as many as are accessed where that is fewer (a gather).
 
+use crate::contraction::*;
 use crate::ir::*;
 use pt2c_ir::dim::{Dim, Symbol};
 use std::collections::BTreeMap;

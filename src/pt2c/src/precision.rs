@@ -10,6 +10,7 @@ use pt2c_ops::Tensor;
 
 /// The flags of commands that compile.
 #[derive(Args, Debug, Default)]
+#[group(id = "precision_flags")]
 pub struct Flags {
     /// Keep the weights of matrix products in fewer bits: a quarter (with a scale for each column) or half of the memory
     /// to read, with sums in f32. The difference to f32 is measured and shown

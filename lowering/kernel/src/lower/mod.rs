@@ -12,6 +12,7 @@ mod effects;
 mod in_place;
 mod nest;
 mod recurrent;
+mod reduce;
 mod routine;
 mod scalar;
 mod sequence;

@@ -1,7 +1,8 @@
 //! Primitives with an order of their own: scans, sorts, scatters, windows with indices, transposed convolution, checks.
 
-use super::body::{Body, compute_type, identity, reduce_op};
+use super::body::{Body, compute_type};
 use super::contraction::IsConstant;
+use super::reduce::{identity, reduce_op};
 use super::{Binding, LowerError, Lowered, nest};
 use crate::{
     Access, BinaryOp, Body as KernelBody, Carried, CompareOp, Expr, For, Kernel, LoopKind, ReduceOp, Stmt, UnaryOp,

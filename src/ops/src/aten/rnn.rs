@@ -164,30 +164,26 @@ impl Step {
         let (mut gi, mut gh) = (vec![0.0; rows], vec![0.0; rows]);
         affine(&self.w_ih, x, self.biases.as_ref().map(|b| &b.0[..]), &mut gi);
         affine(&self.w_hh, h, self.biases.as_ref().map(|b| &b.1[..]), &mut gh);
-        if let Some(projection) = &self.projection {
-            let mut whole = vec![0.0; n];
-            for j in 0..n {
-                let sum = |k: usize| gi[k * n + j] + gh[k * n + j];
-                c[j] = sigmoid(sum(1)) * c[j] + sigmoid(sum(0)) * sum(2).tanh();
-                whole[j] = sigmoid(sum(3)) * c[j].tanh();
-            }
-            return affine(projection, &whole, None, h);
-        }
+        let mut new = vec![0.0; n];
         for j in 0..n {
             let sum = |k: usize| gi[k * n + j] + gh[k * n + j];
             match self.kind {
                 Kind::Lstm => {
                     c[j] = sigmoid(sum(1)) * c[j] + sigmoid(sum(0)) * sum(2).tanh();
-                    h[j] = sigmoid(sum(3)) * c[j].tanh();
+                    new[j] = sigmoid(sum(3)) * c[j].tanh();
                 }
                 Kind::Gru => {
                     let (r, z) = (sigmoid(sum(0)), sigmoid(sum(1)));
                     let candidate = (gi[2 * n + j] + r * gh[2 * n + j]).tanh();
-                    h[j] = (1.0 - z) * candidate + z * h[j];
+                    new[j] = (1.0 - z) * candidate + z * h[j];
                 }
-                Kind::Tanh => h[j] = sum(0).tanh(),
-                Kind::Relu => h[j] = sum(0).max(0.0),
+                Kind::Tanh => new[j] = sum(0).tanh(),
+                Kind::Relu => new[j] = sum(0).max(0.0),
             }
+        }
+        match &self.projection {
+            Some(projection) => affine(projection, &new, None, h),
+            None => h.copy_from_slice(&new),
         }
     }
 }

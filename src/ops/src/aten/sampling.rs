@@ -105,7 +105,7 @@ fn multinomial<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>) -> Result<Vec<Term<'s>>,
     if !c.bool("replacement")? {
         let e = drawn(s, &weights.shape(), wide.dtype(), "exponential", 1.0, 0.0);
         let keys = wide / e;
-        let (_, order) = two(s, |b| b.topk(keys.value(), &samples, last, true, true));
+        let [_, order] = s.many(|b| b.topk(keys.value(), &samples, last, true, true).map(|(top, at)| vec![top, at]));
         return Ok(vec![order]);
     }
     let p = wide.cast(DType::F64);
@@ -152,18 +152,4 @@ fn alpha_dropout<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>, channels: bool) -> Res
     let keep = kept(s, x, p, channels);
     let shift = keep.pick(x.like(ALPHA * a * p), x.like(ALPHA * a * (p - 1.0)));
     Ok(x * keep.pick(x.like(a), x.like(0.0)) + shift)
-}
-
-/// A step with two results.
-fn two<'s>(
-    s: &'s Sheet<'_>,
-    step: impl Fn(&mut crate::Builder<'_>) -> Result<(Val, Val), OpError>,
-) -> (Term<'s>, Term<'s>) {
-    let mut second = None;
-    let first = s.step(|b| {
-        let (x, y) = step(b)?;
-        second = Some(y);
-        Ok(x)
-    });
-    (first, second.map_or(first, |v| s.term(v)))
 }

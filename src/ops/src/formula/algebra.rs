@@ -249,7 +249,7 @@ impl<'s> Term<'s> {
 
     /// The modulus, as a real number.
     pub fn modulus(self) -> Term<'s> {
-        if self.dtype().is_complex() { self.op("aten.abs.default", Vec::new()) } else { self.abs() }
+        self.then(super::common::modulus)
     }
 
     /// Along `dim`, `size` elements from `start`.

@@ -7,6 +7,7 @@
 //! (`location`). `graph` walks the nodes, this file the signature.
 
 mod arguments;
+mod assertions;
 mod autocast;
 mod control;
 mod error;

@@ -99,10 +99,7 @@ fn norm<'s>(s: &'s Sheet<'_>, a: Term<'s>, ord: &Order) -> Result<Term<'s>, OpEr
         svd(s, a, &z, false).map(|[_, values, _]| values)
     };
     Ok(match *ord {
-        Order::Frobenius => {
-            let size = if a.dtype().is_complex() { a.op("aten.abs.default", Vec::new()) } else { a };
-            reduce(size.squared(), &[0, 1], "sum").sqrt()
-        }
+        Order::Frobenius => reduce(a.modulus().squared(), &[0, 1], "sum").sqrt(),
         Order::Nuclear => reduce(values(a)?, &[0], "sum"),
         // The largest of none is 0.
         Order::Number(2.0) => reduce(values(a)?, &[0], "max").max(0.0),
