@@ -214,14 +214,18 @@ pub enum CustomArgument {
     Bool(Dim),
     Ints(Vec<Dim>),
     Float(f64),
+    Floats(Vec<f64>),
+    Tensors(Vec<CustomTensor>),
+    Text(String),
 }
 
 impl Custom {
     /// All tensors.
     pub fn tensors(&self) -> impl Iterator<Item = &CustomTensor> {
-        let given = self.arguments.iter().filter_map(|a| match a {
-            CustomArgument::Tensor(tensor) => Some(tensor),
-            _ => None,
+        let given = self.arguments.iter().flat_map(|a| match a {
+            CustomArgument::Tensor(tensor) => std::slice::from_ref(tensor),
+            CustomArgument::Tensors(tensors) => tensors.as_slice(),
+            _ => &[],
         });
         given.chain(&self.results)
     }

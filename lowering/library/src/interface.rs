@@ -129,6 +129,15 @@ fn functions(kernels: &KernelProgram) -> Vec<Function> {
                     parameters.push(("int64_t ", format!("x{i}_count")));
                 }
                 CustomArgument::Float(_) => parameters.push(("double ", format!("x{i}"))),
+                CustomArgument::Floats(_) => {
+                    parameters.push(("const double *", format!("x{i}")));
+                    parameters.push(("int64_t ", format!("x{i}_count")));
+                }
+                CustomArgument::Tensors(_) => {
+                    parameters.push((TENSOR, format!("x{i}")));
+                    parameters.push(("int64_t ", format!("x{i}_count")));
+                }
+                CustomArgument::Text(_) => parameters.push(("const char *", format!("x{i}"))),
             }
         }
         let result = |i: usize| if custom.results.len() == 1 { "result".to_owned() } else { format!("result{i}") };

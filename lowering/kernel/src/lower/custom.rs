@@ -61,6 +61,9 @@ pub fn custom(
                 CustomArgument::Ints((0..*count).map(|_| int()).collect::<Result<Vec<Dim>, LowerError>>()?)
             }
             Argument::Float => CustomArgument::Float(floats.next().ok_or_else(malformed)?),
+            Argument::Floats(count) => CustomArgument::Floats(floats.by_ref().take(*count).collect()),
+            Argument::Tensors(count) => CustomArgument::Tensors(tensors.by_ref().take(*count).collect()),
+            Argument::Text(text) => CustomArgument::Text(text.clone()),
         });
     }
     let body = Body::Custom(Custom { function: function.clone(), arguments, results: tensors.collect() });

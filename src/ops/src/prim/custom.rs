@@ -11,7 +11,7 @@ pub(super) const OPS: &[OpDef] = &[OpDef::new(
 )];
 
 /// An argument of the function.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Argument {
     /// The next operand.
     Tensor,
@@ -25,9 +25,15 @@ pub enum Argument {
     Ints(usize),
     /// The next of `floats`.
     Float,
+    /// So many of `floats`.
+    Floats(usize),
+    /// So many of the next operands.
+    Tensors(usize),
+    /// A text.
+    Text(String),
 }
 
-/// The attribute `form`: arguments, and element type and rank of each result (`t,f,l2;float32/2`).
+/// The attribute `form`: arguments, and element type and rank of each result (`t,f,l2;float32/2`); texts in base 16.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Form {
     pub arguments: Vec<Argument>,
@@ -44,6 +50,11 @@ impl Form {
             Argument::Bool => "b".to_owned(),
             Argument::Ints(count) => format!("l{count}"),
             Argument::Float => "f".to_owned(),
+            Argument::Floats(count) => format!("g{count}"),
+            Argument::Tensors(count) => format!("t{count}"),
+            Argument::Text(text) => {
+                format!("s{}", text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>())
+            }
         };
         let arguments: Vec<String> = self.arguments.iter().map(argument).collect();
         let results: Vec<String> =
@@ -60,7 +71,16 @@ impl Form {
             "i" => Some(Argument::Int),
             "b" => Some(Argument::Bool),
             "f" => Some(Argument::Float),
-            _ => Some(Argument::Ints(word.strip_prefix('l')?.parse().ok()?)),
+            _ => {
+                let (kind, rest) = word.split_at_checked(1)?;
+                Some(match kind {
+                    "l" => Argument::Ints(rest.parse().ok()?),
+                    "g" => Argument::Floats(rest.parse().ok()?),
+                    "t" => Argument::Tensors(rest.parse().ok()?),
+                    "s" => Argument::Text(unhex(rest)?),
+                    _ => return None,
+                })
+            }
         };
         let result = |word: &str| {
             let (name, rank) = word.split_once('/')?;
@@ -74,6 +94,16 @@ impl Form {
             results: words(results).iter().map(|word| result(word)).collect::<Option<_>>()?,
         })
     }
+}
+
+/// The text whose bytes are written in base 16.
+fn unhex(text: &str) -> Option<String> {
+    let digits: Vec<u8> = text.chars().map(|c| c.to_digit(16).map(|d| d as u8)).collect::<Option<_>>()?;
+    let bytes = digits.chunks(2).map(|pair| match pair {
+        [high, low] => Some(high << 4 | low),
+        _ => None,
+    });
+    String::from_utf8(bytes.collect::<Option<_>>()?).ok()
 }
 
 /// Copies of the operands, dense, and the results.
@@ -135,7 +165,22 @@ pub fn arguments(op: &str, args: &[Arg], results: &[Fact]) -> Result<Vec<Arg>, S
                 floats.push(*value);
                 Argument::Float
             }
-            _ => return Err(format!("argument {position} is neither a tensor nor a number")),
+            Arg::Floats(values) => {
+                floats.extend(values.iter().copied());
+                Argument::Floats(values.len())
+            }
+            Arg::Bools(values) => {
+                ints.extend(values.iter().map(|&value| int(value)));
+                Argument::Ints(values.len())
+            }
+            Arg::Tensors(values) if values.iter().all(Option::is_some) => {
+                operands.extend(values.iter().copied());
+                Argument::Tensors(values.len())
+            }
+            Arg::Tensors(_) => return Err(format!("argument {position} is a list in which tensors are missing")),
+            Arg::Str(text) if !text.contains('\0') => Argument::Text(text.clone()),
+            Arg::Str(_) => return Err(format!("argument {position} is a text with a zero byte")),
+            _ => return Err(format!("argument {position} is neither a tensor, a number, a text nor a list of those")),
         });
     }
     if results.is_empty() {
@@ -163,12 +208,21 @@ mod tests {
     #[test]
     fn forms_are_read_back() {
         let form = Form {
-            arguments: vec![Argument::Tensor, Argument::Ints(2), Argument::Float, Argument::Absent],
+            arguments: vec![
+                Argument::Tensor,
+                Argument::Ints(2),
+                Argument::Float,
+                Argument::Absent,
+                Argument::Tensors(3),
+                Argument::Floats(2),
+                Argument::Text("a,b;\u{e9}".to_owned()),
+            ],
             results: vec![(DType::F32, 2), (DType::I64, 0)],
         };
         assert_eq!(Form::parse(&form.text()), Some(form));
         assert_eq!(Form::parse("x;"), None);
         assert_eq!(Form::parse("t;f99/1"), None);
+        assert_eq!(Form::parse("sf;"), None);
     }
 
     #[test]
