@@ -7,6 +7,7 @@ pub mod decompose;
 pub mod draw;
 pub mod fold_constants;
 pub mod fuse;
+pub mod implement;
 pub mod layout;
 pub mod normalize;
 pub mod pipeline;

@@ -3,9 +3,10 @@
 use super::eval::{Emit, Names, argument, eval, matches, same_type, truth};
 use super::{Rule, Table};
 use pt2c_ir::dim::Scope;
-use pt2c_ir::{Arg, Diagnostic, Graph, LocationId, Node, NodeKind, Program, ValueId};
+use pt2c_ir::{Arg, Diagnostic, Graph, LocationId, Node, NodeId, NodeKind, Program, ValueId};
 use pt2c_ops::{Tags, infer, lookup};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Rules that make calls of what they replace end here.
 const MAX_DEPTH: usize = 64;
@@ -27,17 +28,24 @@ pub struct Applied {
 /// # Errors
 /// A rule whose result has another type than what it replaces, or that calls an operator in a way it cannot be called.
 pub fn run_decompositions(program: &Program, table: &Table) -> Result<(Program, Vec<Applied>), Diagnostic> {
+    let (graph, applied) = rewrite(program, &program.graph, table)?;
+    Ok((Program { graph, ..program.clone() }, applied))
+}
+
+/// One graph of the program: its own or a body of control flow.
+fn rewrite(program: &Program, graph: &Graph, table: &Table) -> Result<(Graph, Vec<Applied>), Diagnostic> {
     let mut rewriter = Rewriter {
         program,
         table,
         graph: Graph::new(),
+        made: BTreeSet::new(),
         applied: Vec::new(),
         name: String::new(),
         location: LocationId::UNKNOWN,
         depth: 0,
     };
     let mut values: BTreeMap<ValueId, ValueId> = BTreeMap::new();
-    for (id, node) in program.graph.nodes() {
+    for (id, node) in graph.nodes() {
         let results = match &node.kind {
             NodeKind::Input => vec![rewriter.graph.add_input(&node.name, fact(node, 0)?.clone())],
             NodeKind::Tensor(name) => vec![rewriter.graph.add_tensor(name, &node.name, fact(node, 0)?.clone())],
@@ -55,11 +63,11 @@ pub fn run_decompositions(program: &Program, table: &Table) -> Result<(Program, 
             values.insert(ValueId { node: id, index: index as u32 }, result);
         }
     }
-    let outputs = program.graph.outputs.iter().map(|arg| arg.try_map(|value| mapped(&values, *value)));
+    let outputs = graph.outputs.iter().map(|arg| arg.try_map(|value| mapped(&values, *value)));
     rewriter.graph.outputs = outputs.collect::<Result<_, _>>()?;
-    let Rewriter { mut graph, applied, .. } = rewriter;
-    graph.remove_dead(|node| node.op().and_then(lookup).is_some_and(|op| op.def.tags.has(Tags::EFFECT)));
-    Ok((Program { graph, ..program.clone() }, applied))
+    let Rewriter { graph: mut rewritten, applied, .. } = rewriter;
+    rewritten.remove_dead(|node| node.op().and_then(lookup).is_some_and(|op| op.def.tags.has(Tags::EFFECT)));
+    Ok((rewritten, applied))
 }
 
 fn fact(node: &Node, index: usize) -> Result<&pt2c_ir::Fact, Diagnostic> {
@@ -74,6 +82,8 @@ struct Rewriter<'p> {
     program: &'p Program,
     table: &'p Table,
     graph: Graph,
+    /// The nodes made for the node that is being replaced.
+    made: BTreeSet<NodeId>,
     applied: Vec<Applied>,
     /// Of the node that is being replaced: what is made gets its name and place.
     name: String,
@@ -84,10 +94,18 @@ struct Rewriter<'p> {
 impl<'p> Rewriter<'p> {
     /// A node of the program: replaced, or as it is.
     fn node(&mut self, node: &Node, op: &str, args: Vec<Arg>) -> Result<Vec<ValueId>, Diagnostic> {
+        self.made.clear();
         if let Some((rule, results)) = self.replace(op, &args)? {
+            let made = std::mem::take(&mut self.made);
             if results.len() != node.outputs.len() {
                 let why = format!("it has {} results, the operator has {}", results.len(), node.outputs.len());
                 return Err(self.wrong(rule, op, &why));
+            }
+            // Whoever knows the value by its name finds it still.
+            if let [result] = results.as_slice()
+                && made.contains(&result.node)
+            {
+                self.graph.rename(result.node, &node.name);
             }
             for (result, wanted) in results.iter().zip(&node.outputs) {
                 let found = self.graph.fact(*result);
@@ -97,13 +115,30 @@ impl<'p> Rewriter<'p> {
             }
             return Ok(results);
         }
-        self.add(op, args, node.outputs.clone())
+        let args = args.into_iter().map(|arg| self.body(arg)).collect::<Result<_, _>>()?;
+        let name = self.name.clone();
+        self.add(op, args, &name, node.outputs.clone())
     }
 
-    fn add(&mut self, op: &str, args: Vec<Arg>, facts: Vec<pt2c_ir::Fact>) -> Result<Vec<ValueId>, Diagnostic> {
+    /// Bodies of control flow are rewritten too.
+    fn body(&mut self, arg: Arg) -> Result<Arg, Diagnostic> {
+        let Arg::Graph(body) = arg else { return Ok(arg) };
+        let (graph, applied) = rewrite(self.program, &body, self.table)?;
+        self.applied.extend(applied);
+        Ok(Arg::Graph(Arc::new(graph)))
+    }
+
+    fn add(
+        &mut self,
+        op: &str,
+        args: Vec<Arg>,
+        name: &str,
+        facts: Vec<pt2c_ir::Fact>,
+    ) -> Result<Vec<ValueId>, Diagnostic> {
         let count = facts.len();
-        let id = self.graph.add_call(op, args, &self.name, facts, self.location);
+        let id = self.graph.add_call(op, args, name, facts, self.location);
         let id = id.map_err(|error| Diagnostic::error(error.to_string()))?;
+        self.made.insert(id);
         Ok((0..count).map(|index| ValueId { node: id, index: index as u32 }).collect())
     }
 
@@ -178,6 +213,8 @@ impl Emit for Rewriter<'_> {
             .map(|arg| arg.try_map(|value| self.graph.fact(*value).cloned().ok_or("a value without a type")))
             .collect::<Result<Vec<_>, _>>()?;
         let inferred = infer(op, &facts, &self.program.scope).map_err(|error| format!("{op}: {error}"))?;
-        self.add(op, args, inferred).map_err(|diagnostic| diagnostic.message)
+        // As PyTorch calls what its decompositions make: aten.add.Tensor is `add`.
+        let name = op.split('.').nth(1).unwrap_or(op).to_owned();
+        self.add(op, args, &name, inferred).map_err(|diagnostic| diagnostic.message)
     }
 }

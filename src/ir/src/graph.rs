@@ -237,6 +237,19 @@ impl Graph {
         if node.outputs.len() == 1 { node.name.clone() } else { format!("{}.{}", node.name, value.index) }
     }
 
+    /// Gives a node another name, made unique if taken.
+    pub fn rename(&mut self, id: NodeId, name: &str) {
+        let Some(node) = self.dag.node_weight(id.0) else { return };
+        if node.name != name {
+            let old = node.name.clone();
+            self.names.swap_remove(&old);
+            let name = self.unique(name);
+            if let Some(node) = self.dag.node_weight_mut(id.0) {
+                node.name = name;
+            }
+        }
+    }
+
     /// All nodes in a topological order.
     pub fn nodes(&self) -> impl DoubleEndedIterator<Item = (NodeId, &Node)> {
         self.order.iter().map(|&id| (id, self.node(id)))

@@ -108,7 +108,15 @@ fn functional_programs_survive_the_way_back() {
         assert_eq!(exported.program.verifiers, ["ATEN"], "{name}");
         let again =
             import(&read(exported.to_bytes().expect("writes"))).unwrap_or_else(|e| panic!("{name}: {e}")).program;
-        assert_eq!(normal(&print(&imported)), normal(&print(&again)), "{name}");
+        let (before, mut after) = (normal(&print(&imported)), normal(&print(&again)));
+        if name == "effects/tied" {
+            // Two buffers with one value: PyTorch knows mutations by names of values, so the second is a copy.
+            let (copy, returned) = ("  %4: f32[4] = aten.clone.default(%2, none)", "  return %2, %4, %3");
+            assert!(after.iter().any(|line| line == returned), "{after:?}");
+            after.retain(|line| line != copy);
+            after.iter_mut().filter(|line| *line == returned).for_each(|line| *line = "  return %2, %2, %3".to_owned());
+        }
+        assert_eq!(before, after, "{name}");
     }
 }
 

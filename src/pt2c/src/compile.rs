@@ -69,6 +69,7 @@ pub fn open_entry(path: &Path, entry: Option<&str>, decompositions: &Decompositi
         exported = exported.submodule(entry).map_err(|e| about(e.to_string()))?;
     }
     let mut imported = pt2c_pt2::import::import(&exported).map_err(Diagnostic::from)?;
+    imported.program = decompositions::implemented(imported.program, decompositions)?;
     if let Some(table) = decompositions::table(decompositions, false)? {
         imported.program = decompositions::run(&imported.program, &table, decompositions)?;
     }

@@ -1,9 +1,13 @@
-//! Decompositions on the command line: files of rules, operators to keep, and what was done.
+//! Decompositions on the command line: files of rules, programs for custom operators, operators to keep, and what was
+//! done.
 
 use clap::Args;
 use pt2c_ir::{Diagnostic, Program};
+use pt2c_ops::prim::custom::{function_name, is_custom};
+use pt2c_passes::implement::implement;
 use pt2c_passes::rules::{Table, run_decompositions};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// Flags of the commands that take decompositions.
 #[derive(Args, Debug, Default)]
@@ -11,12 +15,71 @@ pub struct Decompositions {
     /// Replace operators by the rules of this file, tried before all others (the language: docs/decompositions.md)
     #[arg(long, value_name = "FILE")]
     decompositions: Vec<PathBuf>,
+    /// Put the program of another archive in place of a custom operator (repeatable): mylib::op=op.pt2
+    #[arg(long, value_name = "OPERATOR=FILE")]
+    implement: Vec<String>,
     /// Keep this operator although a rule would replace it (aten.linear.default)
     #[arg(long, value_name = "OPERATOR")]
     keep: Vec<String>,
     /// Tell which rule replaced which node
     #[arg(long)]
     explain_decompositions: bool,
+}
+
+impl Decompositions {
+    /// Whether custom operators are to be replaced by programs.
+    pub fn implements(&self) -> bool {
+        !self.implement.is_empty()
+    }
+}
+
+/// The program with custom operators replaced by the programs that the flags name.
+///
+/// # Errors
+/// A file that cannot be read or that does not fit.
+pub fn implemented(program: Program, flags: &Decompositions) -> Result<Program, Diagnostic> {
+    let mut program = program;
+    for text in &flags.implement {
+        let (op, path) = text.split_once('=').ok_or_else(|| {
+            Diagnostic::error(format!("--implement {text}: write OPERATOR=FILE, as in mylib::op=op.pt2"))
+        })?;
+        let by = crate::compile::open(Path::new(path))?.program;
+        let op = qualified(op);
+        program = implement(&program, &op, &by).map_err(|diagnostic| match diagnostic.subject {
+            None => diagnostic.about(path.to_owned()),
+            Some(_) => diagnostic,
+        })?;
+    }
+    Ok(program)
+}
+
+/// `mylib::op`, `mylib::op.overload`, `mylib.op`, `mylib.op.overload` → `mylib.op.overload`.
+fn qualified(op: &str) -> String {
+    let op = op.replace("::", ".");
+    match op.matches('.').count() {
+        1 => format!("{op}.default"),
+        _ => op,
+    }
+}
+
+/// Refuses a program with custom operators where no function of the user's can be called: in this process.
+///
+/// # Errors
+/// Names the operators and what to do about them.
+pub fn no_custom(program: &Program) -> Result<(), Diagnostic> {
+    let mut found: BTreeMap<&str, (&str, pt2c_ir::LocationId)> = BTreeMap::new();
+    for (_, node) in program.graph.nodes() {
+        if let Some(op) = node.op().filter(|op| is_custom(op)) {
+            found.entry(op).or_insert((&node.name, node.location));
+        }
+    }
+    let Some((op, (name, location))) = found.iter().next() else { return Ok(()) };
+    let all: Vec<&str> = found.keys().copied().collect();
+    Err(Diagnostic::error(format!("the program calls {}, of which an archive has the name only", all.join(", ")))
+        .about(format!("node `{name}` ({op})"))
+        .at(program.locations.get(*location))
+        .help(format!("give the operator a meaning: --implement {op}=FILE.pt2, or a rule (--decompositions FILE)"))
+        .note(format!("`pt2c compile` makes a library that calls your C function {}", function_name(op))))
 }
 
 /// The table that the flags ask for; `None` if they ask for none.

@@ -10,7 +10,7 @@ mod expr;
 mod nodes;
 mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -319,6 +319,8 @@ fn outputs(
         })
         .unwrap_or_default();
     let mut leaf = 0;
+    // PyTorch finds mutations by the names of their values, which differ therefore (tied tensors have one value).
+    let mut mutations = BTreeSet::new();
     for (spec, arg) in program.signature.outputs.iter().zip(&program.graph.outputs) {
         let is_leaf = matches!(spec.kind, OutputKind::User | OutputKind::Loss);
         let argument = match arg {
@@ -329,6 +331,13 @@ fn outputs(
                     Some(Argument::AsSymFloat(_) | Argument::AsSymBool(_)) => {
                         let fact = program.graph.fact(*value);
                         writer.number(&name, fact.is_some_and(|fact| fact.dtype == DType::Bool))?
+                    }
+                    _ if !is_leaf && !mutations.insert(name.clone()) => {
+                        let fact = program.graph.fact(*value).cloned();
+                        let fact = fact.ok_or_else(|| ExportError::Undefined { name: name.clone() })?;
+                        let args = [Arg::Tensor(name), Arg::None];
+                        let copy = writer.call("aten.clone.default", &args, "clone", &[fact], &|_| true)?;
+                        Argument::AsTensor(TensorArgument { name: copy.into_iter().next().unwrap_or_default() })
                     }
                     _ => Argument::AsTensor(TensorArgument { name }),
                 }

@@ -211,7 +211,8 @@ fn calls(report: &mut Report, program: &Program, failed: &[String]) {
             continue;
         }
         let message = format!("the custom operator `{op}` becomes the C function `{}`", custom::function_name(op));
-        let help = "define the function and link with it, or replace the operator by a rule (--decompositions)";
+        let help = "define the function and link with it, or replace the operator: by a rule (--decompositions), by a program \
+                    (--implement)";
         let finding = Diagnostic::warning(message).about(format!("node `{}`", node.name)).help(help);
         report.add(Kind::CustomOperator, finding.at(program.locations.get(node.location)));
     }
@@ -234,8 +235,8 @@ fn calls(report: &mut Report, program: &Program, failed: &[String]) {
             }
             _ => (
                 Kind::Operator,
-                "give a rule that replaces the operator by others (--decompositions), or register a decomposition \
-                 before exporting",
+                "replace the operator by a rule (--decompositions) or by a program (--implement), or register a \
+                 decomposition before exporting",
             ),
         };
         let help = finding.help.clone().unwrap_or_else(|| fix.to_string());

@@ -2,7 +2,7 @@
 
 use super::{Outcome, settings, show_warnings};
 use crate::verify;
-use crate::{compile, leaves, tensors};
+use crate::{compile, decompositions, leaves, tensors};
 use clap::Args;
 use pt2c_ir::Diagnostic;
 use pt2c_native::program::Keep;
@@ -31,6 +31,7 @@ pub fn run(flags: &Flags) -> Outcome {
     let imported = flags.source.open(&flags.model)?;
     show_warnings(&imported.warnings);
     let program = imported.program;
+    decompositions::no_custom(&program)?;
     let settings = settings(&flags.model, Some("model"), &flags.cpu, Keep::default())?;
     let inputs = if flags.inputs.is_empty() {
         verify::made_inputs(&program, 0)

@@ -44,7 +44,7 @@ pub struct Flags {
     weights: WeightsFlag,
     #[command(flatten)]
     precision: precision::Flags,
-    /// Also write the interface for another language: NAME.hpp (C++20) or NAME.rs (repeatable)
+    /// Also write the interface for another language: NAME.hpp (C++20), NAME.rs or NAME.py (repeatable)
     #[arg(long, value_enum)]
     bindings: Vec<Bindings>,
     /// Also write these intermediate forms into the output folder (repeatable)
@@ -87,6 +87,7 @@ enum WeightsFlag {
 enum Bindings {
     Cpp,
     Rust,
+    Python,
 }
 
 /// Intermediate forms behind the graph phases.
@@ -222,6 +223,7 @@ fn write_bindings(flags: &Flags, library: &str, specs: &[&pt2c_library::LibraryS
         let (text, suffix) = match binding {
             Bindings::Cpp => (pt2c_library::cpp(library, specs), "hpp"),
             Bindings::Rust => (pt2c_library::rust(library, specs), "rs"),
+            Bindings::Python => (Ok(pt2c_library::python(library, specs)), "py"),
         };
         let text = text.map_err(|e| Diagnostic::error(e.to_string()))?;
         write(&flags.output.join(format!("{library}.{suffix}")), text.as_bytes())?;

@@ -36,12 +36,13 @@ pub fn run(flags: &Flags) -> Outcome {
         program = program.submodule(entry).map_err(|error| Diagnostic::error(error.to_string()))?;
     }
     let table = decompositions::table(&flags.decompositions, flags.decompose)?;
-    if flags.functional || table.is_some() {
+    if flags.functional || table.is_some() || flags.decompositions.implements() {
         let imported = import(&program).map_err(Diagnostic::from)?;
         show_warnings(&imported.warnings);
+        let functional = decompositions::implemented(imported.program, &flags.decompositions)?;
         let functional = match &table {
-            Some(table) => decompositions::run(&imported.program, table, &flags.decompositions)?,
-            None => imported.program,
+            Some(table) => decompositions::run(&functional, table, &flags.decompositions)?,
+            None => functional,
         };
         program = export(&functional, Some(&program)).map_err(|error| Diagnostic::error(error.to_string()))?;
     }

@@ -3,7 +3,7 @@
 use super::{Outcome, settings, show_warnings};
 use crate::specialize::Specialize;
 use crate::tensors::{self, Stored, Tensors};
-use crate::{compile, execute, leaves};
+use crate::{compile, decompositions, execute, leaves};
 use clap::Args;
 use pt2c_native::program::Keep;
 use pt2c_ops::Tensor;
@@ -50,6 +50,7 @@ pub fn run(flags: &Flags) -> Outcome {
     let imported = flags.source.open(&flags.model)?;
     show_warnings(&imported.warnings);
     let program = imported.program;
+    decompositions::no_custom(&program)?;
     let inputs = leaves::inputs(&program, &tensors::read_all(&flags.inputs)?)?;
     let mut state = Tensors::new();
     if let Some(path) = &flags.state_in {

@@ -2,7 +2,7 @@
 
 use super::{Outcome, settings, show_warnings};
 use crate::verify::{self, Distance};
-use crate::{compile, execute, leaves, tensors};
+use crate::{compile, decompositions, execute, leaves, tensors};
 use clap::Args;
 use pt2c_ir::Diagnostic;
 use pt2c_native::program::Keep;
@@ -34,6 +34,7 @@ pub fn run(flags: &Flags) -> Outcome {
     let imported = flags.source.open(&flags.model)?;
     show_warnings(&imported.warnings);
     let program = imported.program;
+    decompositions::no_custom(&program)?;
     let settings = settings(&flags.model, Some("model"), &flags.cpu, Keep::default())?;
     let compiled = compile::compile(&program, &settings, &mut |_, _| Ok(()), &|_, _| {})?;
     let mut calls = Vec::new();
