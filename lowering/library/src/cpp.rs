@@ -5,6 +5,7 @@ use std::fmt::Write;
 use crate::header::c_type;
 use crate::layout::{Layout, LeafPlace};
 use crate::names::comment;
+use crate::nested::{self, Nested};
 use crate::spec::{Leaf, LeafKind, LibrarySpec, SpecError};
 
 /// What all programs share.
@@ -95,6 +96,10 @@ fn program(out: &mut String, spec: &LibrarySpec, layout: &Layout) -> std::fmt::R
         member(out, name, leaf, place, false)?;
     }
     writeln!(out, "}};\n")?;
+    let nested = Nested::of(spec);
+    if let Some(nested) = &nested {
+        nested::cpp::types(out, spec, nested)?;
+    }
     writeln!(out, "/// One context: serves one thread at a time.\nclass model {{\npublic:")?;
     writeln!(out, "  explicit model(const {name}_options &options = {name}_options_default()) {{")?;
     writeln!(out, "    const int status = {name}_create(&options, &context_);")?;
@@ -110,6 +115,9 @@ fn program(out: &mut String, spec: &LibrarySpec, layout: &Layout) -> std::fmt::R
     writeln!(out, "  ~model() {{ {name}_destroy(context_); }}\n")?;
     writeln!(out, "  {name}_context *get() {{ return context_; }}\n")?;
     run(out, spec, layout)?;
+    if let Some(nested) = &nested {
+        nested::cpp::call(out, spec, layout, nested)?;
+    }
     writeln!(out, "  /// Every state buffer as exported.\n  void reset() {{ check({name}_reset(context_)); }}\n")?;
     for (state, place) in spec.states.iter().zip(&layout.states) {
         let count = place.size / state.dtype.size().max(1) as u64;
@@ -127,7 +135,7 @@ fn program(out: &mut String, spec: &LibrarySpec, layout: &Layout) -> std::fmt::R
     writeln!(out, "  {name}_context *context_ = nullptr;\n}};\n\n}} // namespace {name}")
 }
 
-fn member(out: &mut String, name: &str, leaf: &Leaf, place: &LeafPlace, input: bool) -> std::fmt::Result {
+pub(crate) fn member(out: &mut String, name: &str, leaf: &Leaf, place: &LeafPlace, input: bool) -> std::fmt::Result {
     let member = &place.name;
     let rank = leaf.shape.len();
     let sizes: Vec<String> = leaf.shape.iter().map(|size| size.as_int().unwrap_or(0).to_string()).collect();

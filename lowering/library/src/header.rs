@@ -11,6 +11,7 @@ use pt2c_ir::{DType, RANDOM_STATE};
 use crate::layout::{Layout, LeafPlace, bytes};
 use crate::library::WeightsPlacement;
 use crate::names::comment;
+use crate::nested::{self, Nested};
 use crate::spec::{Leaf, LeafKind, LibrarySpec};
 
 /// The structs that describe any model to generic callers, as C.
@@ -155,11 +156,28 @@ fn remark(out: &mut String, text: &str) -> Written {
     writeln!(out, "{line} */")
 }
 
+/// Type, shape and notes of a leaf.
+pub(crate) fn leaf_comment(spec: &LibrarySpec, leaf: &Leaf) -> String {
+    if let Some(value) = &leaf.value {
+        return format!("integer {}", comment(&value.to_string()));
+    }
+    let mut text = format!("{} {}", type_text(leaf.dtype), shape_text(&leaf.shape));
+    if leaf.mutated {
+        text.push_str(", changed by the call");
+    }
+    if leaf.shape.iter().any(|size| spec.late(&size.symbols()).is_some()) {
+        text.push_str(", size known after the call");
+    }
+    text
+}
+
 impl Header<'_> {
     fn write(&self, out: &mut String) -> Written {
         let guard = format!("PT2C_{}_H", self.name);
         self.overview(out)?;
-        writeln!(out, "#ifndef {guard}\n#define {guard}\n\n#include <stdint.h>\n")?;
+        let nested = Nested::of(self.spec);
+        let copies = if nested.is_some() { "#include <string.h>\n" } else { "" };
+        writeln!(out, "#ifndef {guard}\n#define {guard}\n\n#include <stdint.h>\n{copies}")?;
         writeln!(out, "#ifdef __cplusplus\nextern \"C\" {{\n#endif\n")?;
         self.status(out)?;
         self.options(out)?;
@@ -167,6 +185,9 @@ impl Header<'_> {
         self.inputs(out)?;
         self.outputs(out)?;
         self.functions(out)?;
+        if let Some(nested) = &nested {
+            nested::c::write(out, self.spec, self.layout, nested)?;
+        }
         self.states(out)?;
         self.custom(out)?;
         self.describe(out)?;
@@ -262,19 +283,8 @@ impl Header<'_> {
         Ok(())
     }
 
-    /// Type, shape and notes of a leaf.
     fn leaf_text(&self, leaf: &Leaf) -> String {
-        if let Some(value) = &leaf.value {
-            return format!("integer {}", comment(&value.to_string()));
-        }
-        let mut text = format!("{} {}", type_text(leaf.dtype), shape_text(&leaf.shape));
-        if leaf.mutated {
-            text.push_str(", changed by the call");
-        }
-        if leaf.shape.iter().any(|size| self.spec.late(&size.symbols()).is_some()) {
-            text.push_str(", size known after the call");
-        }
-        text
+        leaf_comment(self.spec, leaf)
     }
 
     /// One line for each symbol: what it is and its range.
@@ -581,7 +591,7 @@ impl Header<'_> {
             out,
             "Custom operators of the model, which YOU define and link with: they fill the results, whose memory and sizes are \
              given, and return 0, or a code that ends the call with status ERROR_DATA. Integers and booleans come as int64_t, \
-             a list of integers as address and count, an optional tensor that is not given as NULL.",
+             a list as address and count, a text zero-terminated, an optional tensor that is not given as NULL.",
         )?;
         for function in &self.spec.functions {
             let parameters: Vec<String> = function.parameters.iter().map(|(ty, name)| format!("{ty}{name}")).collect();

@@ -16,7 +16,9 @@ mod layout;
 mod library;
 mod manifest;
 mod names;
+mod nested;
 mod package;
+mod python;
 mod runtime;
 mod rust;
 mod spec;
@@ -31,6 +33,7 @@ pub use library::{
     write_library,
 };
 pub use names::is_identifier;
+pub use python::python;
 pub use rust::rust;
 pub use spec::{
     Buffer, Constant, Constraint, Forward, Function, Leaf, LeafKind, LibrarySpec, Literal, SpecError, Stage, State,

@@ -7,6 +7,7 @@ use pt2c_ir::DType;
 
 use crate::layout::{Layout, LeafPlace};
 use crate::names::comment;
+use crate::nested::{self, Nested};
 use crate::spec::{Leaf, LeafKind, LibrarySpec, SpecError};
 
 /// What all programs share.
@@ -68,7 +69,7 @@ fn text(message: *const std::ffi::c_char) -> String {
 }
 "#;
 
-fn rust_type(dtype: DType) -> &'static str {
+pub(crate) fn rust_type(dtype: DType) -> &'static str {
     match dtype {
         DType::Bool | DType::U8 | DType::F8E4M3FN | DType::F8E5M2 => "u8",
         DType::I8 => "i8",
@@ -87,7 +88,7 @@ fn rust_type(dtype: DType) -> &'static str {
 }
 
 /// A member's name in Rust, where words are reserved that C does not know.
-fn field(name: &str) -> String {
+pub(crate) fn field(name: &str) -> String {
     const WORDS: &[&str] = &[
         "abstract", "as", "async", "await", "become", "box", "crate", "dyn", "final", "fn", "gen", "impl", "in", "let",
         "loop", "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref", "self", "Self", "super",
@@ -227,7 +228,11 @@ fn program(out: &mut String, spec: &LibrarySpec, layout: &Layout) -> std::fmt::R
             place.name
         )?;
     }
-    writeln!(out, "}}")
+    writeln!(out, "}}")?;
+    match Nested::of(spec) {
+        Some(nested) => nested::rust::write(out, spec, layout, &nested),
+        None => Ok(()),
+    }
 }
 
 fn documented(out: &mut String, leaf: &Leaf) -> std::fmt::Result {

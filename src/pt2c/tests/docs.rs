@@ -55,6 +55,9 @@ fn the_commands_of_the_pages_work() {
                 .args(["-euo", "pipefail", "-c", &block])
                 .current_dir(folder.path())
                 .env("PATH", &path)
+                .env("PT2C", &binary)
+                .env("PT2C_SOURCE", root.canonicalize().expect("there"))
+                .env("CARGO_TARGET_DIR", folder.path().join("target"))
                 .output()
                 .expect("bash runs");
             let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
