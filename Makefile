@@ -5,8 +5,6 @@ WAV ?=
 PT2C := target/release/pt2c
 PYTHON ?= python3
 
-# Programs to write and load again with PyTorch: make roundtrip PROGRAMS=folder
-PROGRAMS ?= tests/models
 
 .PHONY: setup build demo test test-models test-python wheel conformance roundtrip bless bench bench-peers fuzz clean
 
@@ -41,7 +39,7 @@ wheel: build
 PYTHON_VENV ?= target/python
 test-python:
 	test -d $(PYTHON_VENV) || { $(PYTHON) -m venv $(PYTHON_VENV) && \
-		$(PYTHON_VENV)/bin/pip install -q build numpy torch pytest safetensors; }
+		$(PYTHON_VENV)/bin/pip install -q build numpy torch pytest safetensors onnxruntime; }
 	$(MAKE) wheel PYTHON=$(abspath $(PYTHON_VENV))/bin/python
 	$(PYTHON_VENV)/bin/pip install -q --force-reinstall --no-deps python/dist/*.whl
 	$(PYTHON_VENV)/bin/python -m pytest -q python/tests
@@ -67,11 +65,17 @@ zoo: build
 	$(PYTHON) tests/models/zoo_table.py $(ZOO) --pt2c $(PT2C) --only '^(tv|timm|hf|graph|audio|series|detect|rank|image)_' \
 		--table docs/zoo.md
 
-# Writes every program of a folder and compares, in PyTorch, with the original: exact as it is, close when functional.
-# Needs Python with torch and safetensors.
+# Writes every program of the folders and compares, in PyTorch, with the original: exact as it is, close when functional and
+# when decomposed; then programs made in Rust. Needs Python with torch and safetensors (PYTHON=...). Any other folders of
+# programs: make roundtrip FOLDERS="zoo models".
+FOLDERS ?= tests/models $(addprefix tests/models/,dynamic effects examples modules versions)
+ROUNDTRIP = $(PYTHON) tests/export_roundtrip/roundtrip.py
 roundtrip: build
-	$(PYTHON) tests/export_roundtrip/roundtrip.py $(PROGRAMS) --convert "$(PT2C) convert"
-	$(PYTHON) tests/export_roundtrip/roundtrip.py $(PROGRAMS) --convert "$(PT2C) convert" --args=--functional --tolerance 1e-5
+	$(ROUNDTRIP) $(FOLDERS) --convert "$(PT2C) convert"
+	$(ROUNDTRIP) $(FOLDERS) --convert "$(PT2C) convert" --args=--functional --tolerance 1e-5
+	$(ROUNDTRIP) $(FOLDERS) --convert "$(PT2C) convert" --args=--decompose --tolerance 1e-4
+	cargo run --release --package pt2c-pt2 --example build_programs target/built
+	$(ROUNDTRIP) target/built --recorded --tolerance 1e-5
 
 # Rewrites the expected output of golden tests; review the difference before you commit it.
 bless: setup

@@ -1,4 +1,4 @@
-"""The `python` blocks of docs/python.md, one after the other in one process."""
+"""The `python` blocks of the pages in docs/, those of a page one after the other in one process."""
 
 import os
 import re
@@ -10,15 +10,25 @@ import pytest
 
 pytest.importorskip("torch")
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "python.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
-def test_the_blocks_of_the_page_work(tmp_path):
-    text = PAGE.read_text()
-    blocks = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
-    assert len(blocks) >= 5
+def blocks(page):
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S)
+
+
+PAGES = sorted(page.name for page in DOCS.glob("*.md") if blocks(page))
+
+
+def test_there_are_pages():
+    assert "python.md" in PAGES and len(PAGES) >= 7
+    assert len(blocks(DOCS / "python.md")) >= 5
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_blocks_of_the_page_work(page, tmp_path):
     # In a file, so that errors can show its lines.
     script = tmp_path / "page.py"
-    script.write_text("\n".join(blocks))
+    script.write_text("\n".join(blocks(DOCS / page)))
     done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, env=os.environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
