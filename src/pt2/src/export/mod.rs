@@ -8,6 +8,7 @@
 
 mod expr;
 mod nodes;
+mod numbers;
 mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};

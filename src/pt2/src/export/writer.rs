@@ -7,17 +7,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
-use pt2c_ir::dim::{Dim, Func, Kind, Pred, Symbol};
+use pt2c_ir::dim::{Dim, Func, Kind, Symbol};
 use pt2c_ir::{Arg, DType, Fact};
 use pt2c_ops::{BaseType, Param, Schema};
 
 use super::ExportError;
-use super::expr::{srepr, srepr_pred};
+use super::expr::srepr;
 use crate::import::schemas;
 use crate::schema::{
     Argument, ArgumentKind, ComplexValue, Device, Float, Graph, Layout, MemoryFormat, NamedArgument, Node,
-    OptionalTensorArgument, ScalarType, SymBool, SymBoolArgument, SymExpr, SymExprHint, SymFloat, SymFloatArgument,
-    SymInt, SymIntArgument, TensorArgument, TensorMeta,
+    OptionalTensorArgument, ScalarType, SymExpr, SymExprHint, SymInt, SymIntArgument, TensorArgument, TensorMeta,
 };
 
 /// Example values of symbols: PyTorch stores one with every expression.
@@ -33,16 +32,16 @@ struct Source {
 
 /// Adds nodes to a graph, at a position that moves along.
 pub struct Writer<'g> {
-    graph: &'g mut Graph,
+    pub(super) graph: &'g mut Graph,
     /// Where the next node goes.
     position: usize,
-    names: BTreeSet<String>,
+    pub(super) names: BTreeSet<String>,
     hints: Hints,
     sources: Vec<Source>,
     /// Symbolic ints that are values already, defined before `position`.
-    known: BTreeMap<Dim, String>,
+    pub(super) known: BTreeMap<Dim, String>,
     /// What every new node gets.
-    metadata: IndexMap<String, String>,
+    pub(super) metadata: IndexMap<String, String>,
     /// The graph belongs to a node of another.
     nested: bool,
 }
@@ -244,114 +243,7 @@ impl<'g> Writer<'g> {
         Ok(results)
     }
 
-    /// Adds `.item()` of a 0-d integer, which is `size` from here on.
-    ///
-    /// # Errors
-    /// A size without a written form.
-    pub fn item(&mut self, tensor: &str, size: &Dim) -> Result<(), ExportError> {
-        self.symbolic(size, "torch.ops.aten.item.default", "item", vec![tensor_argument("self", tensor)]).map(|_| ())
-    }
-
-    /// Adds `.item()` of a 0-d tensor and gives the Python number that it is: a bool or a float.
-    ///
-    /// # Errors
-    /// None by now.
-    pub fn number(&mut self, tensor: &str, is_bool: bool) -> Result<Argument, ExportError> {
-        let name = self.unique("item");
-        let expr = |expr_str: String| SymExpr { expr_str, hint: None };
-        let output = if is_bool {
-            // As PyTorch writes a bool that data decide: an integer that is 1 or 0.
-            let taken = self.graph.sym_int_values.len() + self.graph.sym_bool_values.len() + self.known.len();
-            let symbol = format!("Symbol('u{}', integer=True)", 1_000_000 + taken);
-            let value = SymBool::AsExpr(expr(format!("Equality({symbol}, Integer(1))")));
-            self.graph.sym_bool_values.insert(name.clone(), value);
-            Argument::AsSymBool(SymBoolArgument::AsName(name.clone()))
-        } else {
-            let symbol = format!("Symbol('zuf{}')", self.graph.sym_float_values.len());
-            self.graph.sym_float_values.insert(name.clone(), SymFloat::AsExpr(expr(symbol)));
-            Argument::AsSymFloat(SymFloatArgument::AsName(name.clone()))
-        };
-        self.push(Node {
-            target: "torch.ops.aten.item.default".to_owned(),
-            inputs: vec![tensor_argument("self", tensor)],
-            outputs: vec![output.clone()],
-            metadata: self.metadata.clone(),
-            is_hop_single_tensor_return: None,
-            name: Some(name),
-        });
-        Ok(output)
-    }
-
-    /// Adds the check of a condition on sizes.
-    ///
-    /// # Errors
-    /// A size that cannot be computed here.
-    pub fn assert(&mut self, pred: &Pred, rule: &str) -> Result<(), ExportError> {
-        let condition = self.condition(pred)?;
-        let name = self.unique("_assert_scalar");
-        let argument =
-            |name: &str, arg| NamedArgument { name: name.to_owned(), arg, kind: Some(ArgumentKind::Positional) };
-        self.push(Node {
-            target: "torch.ops.aten._assert_scalar.default".to_owned(),
-            inputs: vec![argument("self", condition), argument("assert_msg", Argument::AsString(rule.to_owned()))],
-            outputs: Vec::new(),
-            metadata: self.metadata.clone(),
-            is_hop_single_tensor_return: None,
-            name: Some(name),
-        });
-        Ok(())
-    }
-
-    /// The truth of a condition on sizes as a value.
-    fn condition(&mut self, pred: &Pred) -> Result<Argument, ExportError> {
-        let (op, a, b) = match pred {
-            Pred::True | Pred::False => return Ok(Argument::AsBool(*pred == Pred::True)),
-            Pred::Eq(a, b) => ("_operator.eq", a, b),
-            Pred::Ne(a, b) => ("_operator.ne", a, b),
-            Pred::Lt(a, b) => ("_operator.lt", a, b),
-            Pred::Le(a, b) => ("_operator.le", a, b),
-            Pred::And(parts) | Pred::Or(parts) => {
-                let (op, is_and) =
-                    if matches!(pred, Pred::And(_)) { ("_operator.and_", true) } else { ("_operator.or_", false) };
-                let mut total: Option<(Pred, Argument)> = None;
-                for part in parts {
-                    let next = self.condition(part)?;
-                    total = Some(match total {
-                        None => (part.clone(), next),
-                        Some((before, argument)) => {
-                            let both = [before, part.clone()];
-                            let whole = if is_and { Pred::and(both) } else { Pred::or(both) };
-                            let argument = self.truth(&whole, op, argument, next)?;
-                            (whole, argument)
-                        }
-                    });
-                }
-                return Ok(total.map_or(Argument::AsBool(is_and), |(_, argument)| argument));
-            }
-        };
-        let (a, b) = (self.operand(a)?.argument(), self.operand(b)?.argument());
-        self.truth(pred, op, a, b)
-    }
-
-    fn truth(&mut self, pred: &Pred, op: &str, a: Argument, b: Argument) -> Result<Argument, ExportError> {
-        let name = self.unique(op.rsplit('.').next().unwrap_or("holds").trim_end_matches('_'));
-        let expr_str = srepr_pred(pred).ok_or_else(|| ExportError::Size { size: pred.to_string() })?;
-        self.graph.sym_bool_values.insert(name.clone(), SymBool::AsExpr(SymExpr { expr_str, hint: None }));
-        let output = Argument::AsSymBool(SymBoolArgument::AsName(name.clone()));
-        let argument =
-            |name: &str, arg| NamedArgument { name: name.to_owned(), arg, kind: Some(ArgumentKind::Positional) };
-        self.push(Node {
-            target: op.to_owned(),
-            inputs: vec![argument("a", a), argument("b", b)],
-            outputs: vec![output.clone()],
-            metadata: self.metadata.clone(),
-            is_hop_single_tensor_return: None,
-            name: Some(name),
-        });
-        Ok(output)
-    }
-
-    fn push(&mut self, node: Node) {
+    pub(super) fn push(&mut self, node: Node) {
         self.graph.nodes.insert(self.position, node);
         self.position += 1;
     }
@@ -550,7 +442,7 @@ impl<'g> Writer<'g> {
         }
     }
 
-    fn operand(&mut self, dim: &Dim) -> Result<Operand, ExportError> {
+    pub(super) fn operand(&mut self, dim: &Dim) -> Result<Operand, ExportError> {
         match dim.as_int() {
             Some(value) => Ok(Operand::Int(value)),
             None => self.size(dim).map(Operand::Name),
@@ -593,7 +485,7 @@ impl<'g> Writer<'g> {
         self.symbolic(dim, op, &base, vec![argument("a", a), argument("b", b)])
     }
 
-    fn symbolic(
+    pub(super) fn symbolic(
         &mut self,
         dim: &Dim,
         target: &str,
@@ -617,23 +509,18 @@ impl<'g> Writer<'g> {
 }
 
 /// An operand of integer arithmetic.
-enum Operand {
+pub(super) enum Operand {
     Int(i64),
     Name(String),
 }
 
 impl Operand {
-    fn argument(self) -> Argument {
+    pub(super) fn argument(self) -> Argument {
         match self {
             Operand::Int(value) => Argument::AsInt(value),
             Operand::Name(name) => Argument::AsSymInt(SymIntArgument::AsName(name)),
         }
     }
-}
-
-fn tensor_argument(name: &str, tensor: &str) -> NamedArgument {
-    let arg = Argument::AsTensor(TensorArgument { name: tensor.to_owned() });
-    NamedArgument { name: name.to_owned(), arg, kind: Some(ArgumentKind::Positional) }
 }
 
 impl From<i64> for Operand {
