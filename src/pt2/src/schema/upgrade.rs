@@ -20,6 +20,9 @@ pub fn upgrade(document: &str, value: &mut Value) -> Result<(), SchemaError> {
     let call_spec = module.get("call_spec").cloned();
     if let Some(graph) = module.get_mut("graph") {
         graph_values(graph);
+        for node in graph.get_mut("nodes").and_then(Value::as_array_mut).into_iter().flatten() {
+            module_stack(node);
+        }
     }
     signature(document, module)?;
     root_call(module, call_spec.as_ref());
@@ -48,6 +51,17 @@ fn graph_values(graph: &mut Value) {
                 *value = meta.take();
             }
         }
+    }
+}
+
+/// The modules around a node: torch 2.1 wrote `key:(path,class)`, later ones write `key,path,class`.
+fn module_stack(node: &mut Value) {
+    if let Some(Value::String(stack)) = node.pointer_mut("/metadata/nn_module_stack") {
+        let level = |level: &str| match level.strip_suffix(')').and_then(|level| level.split_once(":(")) {
+            Some((key, place)) => format!("{key},{place}"),
+            None => level.to_owned(),
+        };
+        *stack = stack.split(';').map(level).collect::<Vec<_>>().join(";");
     }
 }
 
