@@ -6,7 +6,7 @@ PT2C := target/release/pt2c
 PYTHON ?= python3
 
 
-.PHONY: setup build demo test test-models test-python wheel conformance roundtrip bless bench bench-peers fuzz clean
+.PHONY: setup build demo test valgrind test-models test-python wheel conformance roundtrip bless bench bench-peers fuzz clean
 
 setup:
 	@scripts/setup.sh
@@ -22,6 +22,10 @@ demo: build
 
 test: setup
 	cargo test --release --workspace
+
+# Every recorded program with dynamic sizes under valgrind, at 1, odd sizes and the bounds: no invalid read or write.
+valgrind: setup
+	PT2C_VALGRIND=all cargo test --release --package pt2c --test library valgrind
 
 # The checks of the recorded programs over any folder: PT2C_MODELS=DIR make test-models
 test-models: setup
@@ -52,10 +56,11 @@ conformance: build
 	$(PYTHON) tests/conformance/run.py --pt2c $(PT2C) --cache $(CACHE) --max-samples-per-op-dtype $(N) \
 		--table docs/conformance.md
 
-# The operator database with every dimension dynamic (`Dim.AUTO`), each program run at its sizes, at 1, 7, one more and twice
-# and one more: float32, one sample an operator.
+# The operator database with every dimension dynamic (`Dim.AUTO`), each program called at its sizes, 1, 2, 7, one more, twice and
+# one more, and the recorded bounds: float32, three samples an operator; rewrites docs/conformance_shapes.md.
 conformance-shapes: build
-	$(PYTHON) tests/conformance/run.py --pt2c $(PT2C) --cache $(CACHE) --max-samples-per-op-dtype 1 --dtypes f32 --dynamic
+	$(PYTHON) tests/conformance/run.py --pt2c $(PT2C) --cache $(CACHE) --max-samples-per-op-dtype 3 --dtypes f32 --dynamic \
+		--table docs/conformance_shapes.md
 
 # Architectures of torchvision, timm, transformers, audio and graph networks, static and dynamic; rewrites docs/zoo.md. Needs
 # Python with torch, torchvision, timm, transformers and safetensors; exports stay in ZOO.

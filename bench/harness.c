@@ -181,6 +181,36 @@ static void call(program *p) {
     die("the call failed", API(_error)(p->context));
 }
 
+/* Calls with room for the results; where only the run tells a size, a call with too little room tells how much is needed. */
+static void call_with_room(program *p) {
+  const pt2c_model *m = p->model;
+  for (uint64_t i = 0; i < m->output_count; i++) {
+    const pt2c_leaf *leaf = &m->outputs[i];
+    if (leaf->kind == 1) continue;
+    check_type(leaf->dtype);
+    int64_t *words = p->outputs + leaf->first_word;
+    if (words[1] < 0) words[1] = 0;
+    words[0] = (int64_t)(intptr_t)allocate((size_t)words[1] * TYPES[leaf->dtype].bytes);
+  }
+  for (uint64_t attempt = 0; attempt <= 2 * m->output_count; attempt++) {
+    int status = API(_run)(p->context, (const API(_inputs) *)(const void *)p->inputs, (API(_outputs) *)(void *)p->outputs);
+    if (status == 0) return;
+    if (status != API(_ERROR_CAPACITY)) break;
+    for (uint64_t i = 0; i < m->output_count; i++) {
+      const pt2c_leaf *leaf = &m->outputs[i];
+      if (leaf->kind == 1) continue;
+      int64_t *words = p->outputs + leaf->first_word;
+      int64_t needed = 1;
+      for (uint32_t d = 0; d < leaf->rank; d++) needed = words[2 + d] < 0 ? 0 : needed * words[2 + d];
+      if (needed <= words[1]) continue;
+      free((void *)(intptr_t)words[0]);
+      words[0] = (int64_t)(intptr_t)allocate((size_t)needed * TYPES[leaf->dtype].bytes);
+      words[1] = needed;
+    }
+  }
+  die("the call failed", API(_error)(p->context));
+}
+
 static void measure(program *p, int iterations, double seconds, int threads) {
   double start = now_ms();
   for (int i = 0; i < 3; i++) call(p);
@@ -249,14 +279,7 @@ int main(int argc, char **argv) {
   }
   if (API(_output_shapes)(p.context, (const API(_inputs) *)(const void *)p.inputs, (API(_outputs) *)(void *)p.outputs) != 0)
     die("the inputs are refused", API(_error)(p.context));
-  for (uint64_t i = 0; i < m->output_count; i++) {
-    const pt2c_leaf *leaf = &m->outputs[i];
-    if (leaf->kind == 1) continue;
-    check_type(leaf->dtype);
-    int64_t *words = p.outputs + leaf->first_word;
-    words[0] = (int64_t)(intptr_t)allocate((size_t)words[1] * TYPES[leaf->dtype].bytes);
-  }
-  call(&p);
+  call_with_room(&p);
 
   if (outputs) {
     item *items = allocate((m->output_count + 1) * sizeof *items);

@@ -3,6 +3,7 @@
 //! Precondition: a verified program. Postcondition: no identity operators, no dead nodes, every size and integer
 //! argument in its simplest form under what is known of the symbols.
 
+use pt2c_ir::dim::Dim;
 use pt2c_ir::{Arg, Diagnostic, NodeId, NodeKind, Program, ValueId};
 use pt2c_ops::{Tags, has_effect, lookup};
 
@@ -36,12 +37,15 @@ fn simplify_sizes(program: &mut Program) -> Result<(), Diagnostic> {
     let ids: Vec<NodeId> = program.graph.nodes().map(|(id, _)| id).collect();
     let fail = |e: pt2c_ir::GraphError| Diagnostic::error(e.to_string());
     for id in ids {
+        // A size that binds a symbol stays, although a rule may tell it from others.
+        let binds = program.graph.node(id).kind == NodeKind::Input;
+        let simplify = |d: &Dim| if binds && d.as_symbol().is_some() { d.clone() } else { scope.simplify(d) };
         for value in program.graph.values(id).collect::<Vec<_>>() {
             if let Some(fact) = program.graph.fact(value)
                 && fact.static_shape().is_none()
             {
                 let mut fact = fact.clone();
-                fact.shape = fact.shape.iter().map(|d| scope.simplify(d)).collect();
+                fact.shape = fact.shape.iter().map(simplify).collect();
                 program.graph.set_fact(value, fact).map_err(fail)?;
             }
         }

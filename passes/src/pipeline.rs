@@ -39,6 +39,12 @@ pub const PHASES: &[Phase] = &[
         stage: Stage::Primitives,
     },
     Phase {
+        name: "check_sizes",
+        about: "make rules of what operators need of sizes and nobody has promised",
+        run: crate::check_sizes::check_sizes,
+        stage: Stage::Primitives,
+    },
+    Phase {
         name: "draw",
         about: "turn random numbers into arithmetic on a counter",
         run: crate::draw::draw,

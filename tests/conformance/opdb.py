@@ -5,8 +5,9 @@ everything else is a constant. Beside `KEY.pt2` lie `KEY.safetensors` (tensors `
 ones as real pairs) and `KEY.json` (dtypes, tolerances, or why PyTorch does not export the sample). What is in the cache is
 not exported again.
 
-The dynamic variant exports the same sample with every dimension `Dim.AUTO` and records the results at several sizes
-(`KEY.N.safetensors`): the sample's own, 1, odd ones, and one more than its own, wherever PyTorch itself accepts them.
+The dynamic variant exports samples that have a size above 1 with every dimension `Dim.AUTO` and records the results at
+several sizes (`KEY.N.safetensors`): the sample's own, 1, 2, 7, one more, twice and one more, and the bounds that PyTorch
+recorded. Sizes that PyTorch itself refuses are kept with its reason: the library has to refuse them as well.
 """
 
 import contextlib
@@ -60,10 +61,15 @@ class Call(torch.nn.Module):
         result = self.sample.output_process_fn_grad(result)
         return tensors_of(result)
 
-    def wide(self, tensors):
-        """The same call in f64."""
+    def wide(self, tensors, rounded=False):
+        """The same call in f64; `rounded` with every element off by one rounding of its own dtype."""
         leaves = [WIDER.get(v, v) if isinstance(v, torch.dtype) else v for v in self.leaves]
-        return self.call(leaves, [t.to(WIDER[t.dtype]) if t.dtype in WIDER else t for t in tensors])
+
+        def widened(t):
+            wide = t.to(WIDER[t.dtype])
+            return wide * (1 + EPS[t.dtype] / 2 * (torch.randint_like(t.real, 2) * 2 - 1).double()) if rounded else wide
+
+        return self.call(leaves, [widened(t) if t.dtype in WIDER else t for t in tensors])
 
 
 def tensors_of(value):
@@ -109,7 +115,7 @@ def pick(samples: list, count: int) -> list:
     return [(i * len(samples) // count, samples[i * len(samples) // count]) for i in range(count)]
 
 
-def samples_of(info, dtype, count: int):
+def samples_of(info, dtype, count: int, dynamic: bool):
     """The chosen samples of an operator as (position, module, inputs)."""
     torch.manual_seed(0)
     random.seed(0)
@@ -121,6 +127,9 @@ def samples_of(info, dtype, count: int):
         if any(t.layout != torch.strided or t.dtype not in DTYPE_NAMES for t in inputs):
             continue
         if sum(t.numel() for t in inputs) > MAX_ELEMENTS:
+            continue
+        # Sizes 0 and 1 of an example are never dynamic.
+        if dynamic and not (any(n > 1 for t in inputs for n in t.shape) and all(t.numel() for t in inputs)):
             continue
         # An archive says nothing about the memory of its inputs: they are dense.
         inputs = [t.detach().resolve_conj().resolve_neg().clone(memory_format=torch.contiguous_format) for t in inputs]
@@ -158,8 +167,9 @@ def same(a, b) -> bool:
     return torch.equal(torch.nan_to_num(stored(a)), torch.nan_to_num(stored(b)))
 
 
-def tolerances(outputs, wide, pointwise: bool):
-    """[rtol, atol] of each output by the rule of README.md; `wide` is the result in f64 or None."""
+def tolerances(outputs, wide, pointwise: bool, rounded=None):
+    """[rtol, atol] of each output by the rule of README.md; `wide` is the result in f64 or None, `rounded` that of inputs
+    which are rounded once more."""
     found = []
     for n, got in enumerate(outputs):
         rtol = RTOL.get(got.dtype, 0.0)
@@ -180,6 +190,10 @@ def tolerances(outputs, wide, pointwise: bool):
                 else:
                     scale = got64[finite].abs().max().item()
                     atol = max(4 * error.max().item(), 2 * EPS[got.dtype] * scale)
+                if rounded is not None and len(rounded) == len(outputs) and rounded[n].shape == got.shape:
+                    # An ill-conditioned problem is not solved better than its data are known.
+                    change = (rounded[n].to(kind) - reference)[finite].abs().max().item()
+                    atol = max(atol, 4 * change) if math.isfinite(change) else atol
         found.append([rtol, atol])
     return found
 
@@ -202,19 +216,21 @@ def first_line(error) -> str:
 UNINITIALISED = ("aten.empty", "aten.new_empty")
 
 
-def record(module, inputs, outputs, pointwise, extra, uninitialised=False) -> tuple[dict, dict]:
-    """The tensors and the description of one call."""
+def record(module, inputs, outputs, pointwise, extra, uninitialised=False, resized=False) -> tuple[dict, dict]:
+    """The tensors and the description of one call; resized inputs are repeated elements, often an ill-conditioned problem."""
     tensors = {f"in.{i:04}": stored(t) for i, t in enumerate(inputs)}
     tensors |= {f"out.{i:04}": stored(t) for i, t in enumerate(outputs)}
-    wide = None
+    wide = rounded = None
     floating = any(t.dtype in WIDER for t in outputs)
     if floating:
         with contextlib.suppress(Exception), default_dtype(torch.float64), torch.no_grad(), limited(EXPORT_SECONDS):
             torch.manual_seed(1)
             wide = module.wide(copies(inputs))
+            if resized and not pointwise:
+                rounded = module.wide(copies(inputs), rounded=True)
     about = {
         "outputs": [DTYPE_NAMES.get(t.dtype, str(t.dtype)) for t in outputs],
-        "tolerances": tolerances(outputs, wide, pointwise),
+        "tolerances": tolerances(outputs, wide, pointwise, rounded),
         "random": uninitialised or is_random(module, inputs, outputs),
     }
     return tensors, about | extra
@@ -272,31 +288,59 @@ def other_sizes(module, program, inputs, pointwise, stem: Path, targets: list[st
                 roots.setdefault(size.node.expr, value)
     if not roots:
         return found
+    values = {n.name: n.meta.get("val") for n in program.graph.nodes}
+    declared = [t for t in map(values.get, program.graph_signature.user_outputs) if isinstance(t, torch.Tensor)]
+    bounds = {symbol: program.range_constraints.get(symbol) for symbol in roots}
     generator = torch.Generator().manual_seed(3)
-    for choose in (lambda n: 1, lambda n: n + 1, lambda n: 2 * n + 1, lambda n: 7):
-        chosen = {symbol: choose(value) for symbol, value in roots.items()}
+    tried = [roots]
+    for choose in (
+        lambda s, n: 1,
+        lambda s, n: 2,
+        lambda s, n: 7,
+        lambda s, n: n + 1,
+        lambda s, n: 2 * n + 1,
+        lambda s, n: within(bounds[s], "lower", n),
+        lambda s, n: within(bounds[s], "upper", n),
+    ):
+        chosen = {symbol: choose(symbol, value) for symbol, value in roots.items()}
+        if chosen in tried:
+            continue
+        tried.append(chosen)
         resized = []
         for fact, t in zip(facts, inputs):
             sizes = [int(s.node.expr.subs(chosen)) if isinstance(s, torch.SymInt) else s for s in fact.shape]
-            count = math.prod(sizes)
-            if t.numel() == 0 and count:
+            if any(n < 0 for n in sizes):
                 resized = None
                 break
+            count = math.prod(sizes)
             # Values of the sample itself: indices stay in range, arguments in the domain.
-            index = torch.randint(t.numel(), (count,), generator=generator) if count else torch.zeros(0, dtype=torch.int64)
+            index = torch.randint(t.numel(), (count,), generator=generator)
             resized.append(t.reshape(-1)[index].reshape(sizes))
         if resized is None or sum(t.numel() for t in resized) > MAX_ELEMENTS:
             continue
+        extra = {"sizes": {str(k): v for k, v in chosen.items()}, "targets": targets}
         try:
             # What the exported program computes: a dimension that was larger than 1 is not squeezed.
             outputs = evaluate(program.module(), resized)
-        except Exception:  # outside what was exported
-            continue
-        extra = {"sizes": {str(k): v for k, v in chosen.items()}, "targets": targets}
-        tensors, about = record(module, resized, outputs, pointwise, extra, uninitialised)
+        except Exception as error:
+            tensors, about = {f"in.{i:04}": stored(t) for i, t in enumerate(resized)}, {"raises": first_line(error)} | extra
+        else:
+            if any(t.dim() != r.dim() for t, r in zip(outputs, declared)):
+                continue  # eager squeezes a dimension of 1 that the exported program says is there
+            if any("cholesky_ex" in t for t in targets) and outputs[1].any():
+                continue  # what a factorisation leaves that fails is not defined
+            tensors, about = record(module, resized, outputs, pointwise, extra, uninitialised, resized=True)
         save_file(tensors, stem.with_name(f"{stem.name}.{len(found) + 1}.safetensors"))
         found.append(about)
     return found
+
+
+def within(bounds, end: str, otherwise: int) -> int:
+    """The lower or upper end of a symbol's range, where it is a size worth trying."""
+    try:
+        return int(getattr(bounds, end)) if 1 <= int(getattr(bounds, end)) <= 64 else otherwise
+    except (AttributeError, TypeError, OverflowError, ValueError):  # no range, or an end at infinity
+        return otherwise
 
 
 def export_operator(info, dtype: str, count: int, cache: Path, dynamic: bool) -> list[tuple[Path, dict]]:
@@ -311,7 +355,7 @@ def export_operator(info, dtype: str, count: int, cache: Path, dynamic: bool) ->
         warnings.simplefilter("ignore")
         try:
             with limited(4 * EXPORT_SECONDS):
-                samples = samples_of(info, DTYPES[dtype], count)
+                samples = samples_of(info, DTYPES[dtype], count, dynamic)
         except (Exception, unittest.SkipTest):  # PyTorch does not make them (an optional package is missing)
             samples = []
         for position, module, inputs in samples:

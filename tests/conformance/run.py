@@ -44,7 +44,7 @@ def main() -> int:
     wanted = [w for w in flags.ops.split(",") if w]
     infos = [i for i in op_db if not wanted or any(w in opdb.name_of(i) for w in wanted)]
     infos.sort(key=opdb.name_of)
-    report = Report()
+    report = Report(flags.dynamic)
     batch = None if flags.export_only else Batch(flags.pt2c, oracle=not flags.no_oracle)
     begun = time.time()
     for dtype in flags.dtypes.split(","):

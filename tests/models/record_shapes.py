@@ -24,6 +24,8 @@ OUT = pathlib.Path(__file__).parent / "shapes"
 BOUNDS = {"n": 8, "m": 9, "h": 9, "w": 8}
 SIZES = [{"n": 4, "m": 6, "h": 6, "w": 7}, {"n": 1, "m": 1, "h": 1, "w": 1}, {"n": 7, "m": 3, "h": 5, "w": 7}, BOUNDS]
 LEAST = (1, 2, 4)
+# Sizes at which vector loops, blocks of products and rows of windows have whole parts and a rest.
+LARGE = [{"n": 37, "m": 41, "h": 12, "w": 14}, {"n": 1, "m": 1, "h": 1, "w": 1}, {"n": 65, "m": 67, "h": 19, "w": 21}]
 
 # Inputs by name: dtype, sizes (a name is a dynamic dimension), and how values are drawn.
 INPUTS = {
@@ -60,6 +62,10 @@ INPUTS = {
     "chan": ("f32", (1, "m", 6, 5), "normal"),
     "kern": ("f32", ("n", "m", 3, 2), "normal"),
     "odd": ("f32", ("n", "m"), "distinct"),
+    "line": ("f32", (1, 4, "m"), "normal"),
+    "rows": ("f32", ("n", 5, 8), "normal"),
+    "asks": ("f32", (1, 2, "n", 8), "normal"),
+    "told": ("f32", (1, 2, "m", 8), "normal"),
 }
 DTYPES = {"f32": torch.float32, "f64": torch.float64, "f16": torch.float16, "bf16": torch.bfloat16, "i64": torch.int64,
           "i32": torch.int32, "u8": torch.uint8, "bool": torch.bool}
@@ -176,6 +182,16 @@ CASES = {
     "recurrent": """
         LSTM(steps)[0]; LSTM(steps)[1][1]; GRU(steps)[0]; RNN(steps)[1]; LSTM2(steps)[0]; LSTMCELL(tok[:, 0])[0]; GRUCELL(tok[:, -1])
     """,
+    "blocks": """
+        x @ y.t(); x.t() @ row.expand(x.shape[0], -1).exp(); bf @ bf.t(); F.linear(rows, W8, ROW8); F.conv2d(img, C3, BIAS, padding=1); F.conv2d(img, C1)
+        F.conv2d(img, C3, stride=2, padding=1); F.conv2d(img, D3, padding=1, groups=3); F.conv1d(line, C13, padding=1); F.conv1d(line, G12, groups=4, padding=1)
+        F.conv3d(vol, C33, padding=1); F.conv_transpose1d(line, T12, stride=2); F.max_pool2d(img, 3, 2, 1); F.avg_pool1d(line, 3, 2, 1); F.softmax(x, 1)
+        F.layer_norm(rows, (8,), ROW8, ROW8); row.softmax(0); F.scaled_dot_product_attention(asks, told, told); F.scaled_dot_product_attention(asks, asks, asks, is_causal=True)
+        odd.sort(1).indices; row.cumsum(0); x.cumsum(1)[:, -1]; row[i % row.shape[0]]; x.index_add(0, i, y).sum(0); col[:, 0].scatter_add(0, i, col[:, 0])
+        F.embedding(i % 16, torch.arange(64.0).reshape(16, 4)); torch.fft.rfft(rows).abs(); LSTM(rows)[1][0]; GRU(rows)[1]; torch.cat([row, row.flip(0)])
+        x.t().contiguous().sum(1); x.sum(0); x.amax(1); x.argmax(1); x.std(0, correction=0); F.interpolate(line, scale_factor=2.0, mode="linear")
+        torch.where(b, x, row).mean(); q.sum(1); (x > row).sum(); F.gelu(x[:, 0]) * col[:, 0]; F.pad(line, (2, 1)); x.var(1, correction=0)
+    """,
     "creation": """
         torch.arange(x.shape[0]); torch.arange(x.shape[1], dtype=torch.float32); torch.arange(0, 2 * x.shape[0], 2); torch.zeros(x.shape[0], x.shape[1] + 1)
         torch.ones_like(x); torch.full((x.shape[1], 2), 7); torch.full_like(x, x.shape[0]); torch.eye(x.shape[0]); torch.eye(x.shape[0], x.shape[1]); torch.linspace(0, 1, x.shape[0])
@@ -257,19 +273,19 @@ def names_in(expressions):
     return [n for n in INPUTS if n in used]
 
 
-def exported(expressions, least):
+def exported(expressions, least, all_sizes):
     names = names_in(expressions)
-    dims = {d: Dim(d, min=least, max=most) for d, most in BOUNDS.items()}
+    dims = {d: Dim(d, min=least, max=most) for d, most in all_sizes[-1].items()}
     shapes = tuple({a: dims[d] for a, d in enumerate(INPUTS[n][1]) if isinstance(d, str)} for n in names)
     module = Module(expressions, names)
-    return module, names, export(module, inputs(names, SIZES[0]), dynamic_shapes={"inputs": shapes})
+    return module, names, export(module, inputs(names, all_sizes[0]), dynamic_shapes={"inputs": shapes})
 
 
-def exportable(expression, least):
+def exportable(expression, least, all_sizes):
     """Whether PyTorch exports the expression for sizes from `least` on, and can run it at all sizes."""
     try:
-        module, names, program = exported([expression], least)
-        for sizes in SIZES:
+        module, names, program = exported([expression], least, all_sizes)
+        for sizes in all_sizes:
             given = inputs(names, {d: max(least, n) for d, n in sizes.items()})
             a, b = module(*given), program.module()(*given)
             recorded = [n for n in program.graph.nodes if n.op == "output"][0].args[0]
@@ -282,11 +298,12 @@ def exportable(expression, least):
 
 def record(family):
     torch.manual_seed(0)
+    all_sizes = LARGE if family == "blocks" else SIZES
     expressions = [e.strip() for line in CASES[family].strip().splitlines() for e in line.split(";")]
     groups = {least: [] for least in LEAST}
     for expression in filter(None, expressions):
         for least in LEAST:
-            why = exportable(expression, least)
+            why = exportable(expression, least, all_sizes)
             if why is None:
                 groups[least].append(expression)
                 break
@@ -296,13 +313,13 @@ def record(family):
         if not chosen:
             continue
         name = family if least == 1 else f"{family}.from_{least}"
-        module, names, program = exported(chosen, least)
+        module, names, program = exported(chosen, least, all_sizes)
         for node in program.graph.nodes:
             # Source positions make up most of an archive.
             for key in ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node", "custom"):
                 node.meta.pop(key, None)
         torch.export.save(program, str(OUT / f"{name}.pt2"))
-        for number, sizes in enumerate(SIZES):
+        for number, sizes in enumerate(all_sizes):
             suffix = str(number or "")
             given = inputs(names, {d: max(least, n) for d, n in sizes.items()})
             with torch.no_grad():

@@ -30,6 +30,8 @@ fn bag(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Result<Vec<Val>, OpError> {
     let begun = b.cast(begun, DType::I64)?;
     let begun = b.reduce(begun, &[1], "sum")?;
     let one = b.constant(1.0, DType::I64)?;
+    let covered = b.ge(begun, one)?;
+    b.assert(covered, "embedding_bag: the first offset must be 0")?;
     let of = b.sub(begun, one)?;
     let each = b.iota(bags, DType::I64)?;
     let each = b.unsqueeze(each, 1)?;

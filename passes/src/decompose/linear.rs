@@ -264,7 +264,9 @@ fn summed_where_one(
 ) -> Result<(Val, Val), OpError> {
     for (&i, &j) in dx.iter().zip(dy) {
         let (m, n) = (b.shape(x)[i].clone(), b.shape(y)[j].clone());
-        if !c.scope.prove_eq(&m, &n).is_no() {
+        let known = c.scope.prove_eq(&m, &n);
+        // A size of 1 meets any other, also one that only the call tells.
+        if known.is_yes() || !known.is_no() && !m.is_one() && !n.is_one() {
             continue;
         }
         if n.is_one() {

@@ -195,7 +195,7 @@ pub fn ldl_solve<S: Scalar>(a: &[S], pivots: &[i32], b: &mut [S], n: usize, r: u
     let other = |x: S| mirrored(x, hermitian);
     let mut k = 0;
     while k < n {
-        let p = pivots[k].unsigned_abs() as usize - 1;
+        let p = (pivots[k].unsigned_abs() as usize).saturating_sub(1);
         if pivots[k] > 0 {
             swap(b, k, p.min(n - 1));
             for i in k + 1..n {
@@ -206,6 +206,10 @@ pub fn ldl_solve<S: Scalar>(a: &[S], pivots: &[i32], b: &mut [S], n: usize, r: u
             b[k * r..(k + 1) * r].iter_mut().for_each(|x| *x /= d);
             k += 1;
         } else {
+            if k + 1 == n {
+                // A block of two rows has to begin before the last row; these pivots are of no factorisation.
+                break;
+            }
             swap(b, k + 1, p.min(n - 1));
             for i in k + 2..n {
                 for s in 0..2 {
@@ -234,7 +238,7 @@ pub fn ldl_solve<S: Scalar>(a: &[S], pivots: &[i32], b: &mut [S], n: usize, r: u
                 axpy(x, -other(a[i * n + s]), below);
             }
         }
-        swap(b, k - 1, (pivots[k - 1].unsigned_abs() as usize - 1).min(n - 1));
+        swap(b, k - 1, (pivots[k - 1].unsigned_abs() as usize).saturating_sub(1).min(n - 1));
         k = start;
     }
 }

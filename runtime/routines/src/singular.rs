@@ -7,10 +7,31 @@ use crate::scalar::{Scalar, axpy, dot, identity, squares, turn};
 /// Sweeps after which rotations end in any case; ten are rarely needed.
 const SWEEPS: usize = 60;
 
+/// Singular values of a matrix `a` of `m` rows and `n` columns, which it overwrites: `s`, descending, the left vectors `Uᵀ`
+/// (`p×m`), and the right ones `Vᴴ` (`q×n`). `p` and `q` are at least `min(m, n)`; vectors beyond that complete the basis.
+pub fn svd<S: Scalar>(a: &mut [S], s: &mut [S::Real], u: &mut [S], vh: &mut [S], [m, n, p, q]: [usize; 4]) {
+    if m >= n {
+        // The columns as rows; `u` has room for them.
+        let work = &mut u[..m * n];
+        work.copy_from_slice(a);
+        for i in 0..m {
+            for j in 0..n {
+                a[j * m + i] = work[i * n + j];
+            }
+        }
+        tall(a, s, u, vh, m, n, p);
+        vh.iter_mut().for_each(|x| *x = x.conj());
+    } else {
+        // Aᵀ = (Vᴴ)ᵀ Σ Uᵀ: its left vectors as rows are Vᴴ, its right ones, conjugated, are Uᵀ.
+        tall(a, s, vh, u, n, m, q);
+        u.iter_mut().for_each(|x| *x = x.conj());
+    }
+}
+
 /// `a` holds the `n` columns of the matrix as rows of `m ≥ n`. Leaves the singular values in `s`, descending, the left
 /// vectors as the `p ≥ n` rows of `u` (those beyond `n` complete the basis), the right vectors, not conjugated, as the
 /// rows of `v` (`n×n`).
-pub fn svd<S: Scalar>(a: &mut [S], s: &mut [S::Real], u: &mut [S], v: &mut [S], m: usize, n: usize, p: usize) {
+fn tall<S: Scalar>(a: &mut [S], s: &mut [S::Real], u: &mut [S], v: &mut [S], m: usize, n: usize, p: usize) {
     let (zero, one) = (S::Real::ZERO, S::Real::ONE);
     identity(v, n, n);
     // Without scaling, squares of large elements overflow.

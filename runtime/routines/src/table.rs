@@ -218,8 +218,8 @@ routines! {
     matrix eigh(a: each S[n * n], values: each T[n], vectors: each S[n * n]; n) => eigen::symmetric(a, values, vectors, n);
     matrix eig(a: each S[n * n], values: each S[n], vectors: each S[n * n], basis: each S[n * n], info: each i32[1]; n) =>
         schur::eigen(a, values, vectors, basis, info, n);
-    matrix svd(a: each S[n * m], s: each T[n], u: each S[p * m], v: each S[n * n]; m, n, p) =>
-        singular::svd(a, s, u, v, m, n, p);
+    matrix svd(a: each S[m * n], s: each T[least(m, n)], u: each S[p * m], vh: each S[q * n]; m, n, p, q) =>
+        singular::svd(a, s, u, vh, [m, n, p, q]);
     real matrix_exp(a: each T[n * n], x: each T[n * n], work: each T[n * n]; n) =>
         exponential::exponential(a, x, work, n);
     real ctc_loss(log_probs: each T[t * c], labels: each i64[s], lengths: each i64[2], loss: each T[1], alpha: each f64[2 * (2 * s + 1)]; t, c, s, blank) =>

@@ -119,19 +119,21 @@ fn eigh_of<S: Number>() {
     close(&product(&a, &v, n, n, n), &scaled(&v, &values, n));
 }
 
-fn svd_of<S: Number>(m: usize, n: usize, p: usize) {
+fn svd_of<S: Number>(m: usize, n: usize, full: bool) {
     let a = random::<S>(m, n, 11);
-    let (mut work, mut s) = (transpose(&a, m, n), vec![0.0; n]);
-    let (mut u, mut v) = (vec![S::ZERO; p * m], vec![S::ZERO; n * n]);
-    singular::svd(&mut work, &mut s, &mut u, &mut v, m, n, p);
+    let k = m.min(n);
+    let (p, q) = if full { (m, n) } else { (k, k) };
+    let (mut work, mut s) = (a.clone(), vec![0.0; k]);
+    let (mut u, mut vh) = (vec![S::ZERO; p * m], vec![S::ZERO; q * n]);
+    singular::svd(&mut work, &mut s, &mut u, &mut vh, [m, n, p, q]);
     assert!(s.iter().rev().is_sorted());
-    // Rows are vectors: Σ over the vectors of what their products are.
+    // Rows are orthonormal vectors.
     let plain = transpose(&u, p, m);
     close(&product(&adjoint(&plain, m, p), &plain, p, m, p), &unit(p));
+    close(&product(&vh, &adjoint(&vh, q, n), q, n, q), &unit(q));
     let s: Vec<S> = s.into_iter().map(S::of).collect();
-    let left: Vec<S> = scaled(&(0..m * n).map(|i| plain[i / n * p + i % n]).collect::<Vec<_>>(), &s, n);
-    let conjugate: Vec<S> = v.iter().map(|x| x.conj()).collect();
-    close(&product(&left, &conjugate, m, n, n), &a);
+    let left: Vec<S> = scaled(&(0..m * k).map(|i| plain[i / k * p + i % k]).collect::<Vec<_>>(), &s, k);
+    close(&product(&left, &vh[..k * n], m, k, n), &a);
 }
 
 #[test]
@@ -163,9 +165,11 @@ fn hermitian_eigenvalues() {
 
 #[test]
 fn singular_values() {
-    for (m, n, p) in [(6, 6, 6), (7, 4, 4), (7, 4, 7)] {
-        svd_of::<f64>(m, n, p);
-        svd_of::<C>(m, n, p);
+    for (m, n) in [(6, 6), (7, 4), (4, 7), (1, 1), (1, 3), (5, 1)] {
+        for full in [false, true] {
+            svd_of::<f64>(m, n, full);
+            svd_of::<C>(m, n, full);
+        }
     }
 }
 

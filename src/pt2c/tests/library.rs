@@ -162,10 +162,31 @@ fn the_same_archive_gives_the_same_bytes() {
     assert!(compared >= 9, "only {compared} files");
 }
 
+fn has_valgrind() -> bool {
+    let found = Command::new("valgrind").arg("--version").output().is_ok();
+    if !found {
+        eprintln!("not checked: valgrind is not installed");
+    }
+    found
+}
+
+/// Compiles a recorded program and calls it under valgrind with each of its recorded inputs: at most `samples`.
+fn run_in_valgrind(name: &str, as_name: &str, folder: &Path, samples: usize) {
+    library(name, as_name, folder, &[]);
+    let program = harness(as_name, folder);
+    let kinds = std::iter::once("inputs".to_string()).chain((1..samples).map(|n| format!("inputs{n}")));
+    for inputs in kinds.map(|kind| recorded(name, &kind)).filter(|inputs| inputs.exists()) {
+        run(Command::new("valgrind")
+            .args(["-q", "--error-exitcode=9", "--leak-check=full"])
+            .arg(&program)
+            .arg(&inputs)
+            .args(["--iterations", "-1", "--threads", "2"]));
+    }
+}
+
 #[test]
 fn valgrind_finds_nothing() {
-    if Command::new("valgrind").arg("--version").output().is_err() {
-        eprintln!("not checked: valgrind is not installed");
+    if !has_valgrind() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -176,18 +197,32 @@ fn valgrind_finds_nothing() {
         ("hf_llama", "llama"),
     ];
     for (name, as_name) in programs {
-        library(name, as_name, folder.path(), &[]);
-        let program = harness(as_name, folder.path());
-        for kind in ["inputs", "inputs1"] {
-            let inputs = recorded(name, kind);
-            if inputs.exists() {
-                run(Command::new("valgrind")
-                    .args(["-q", "--error-exitcode=9", "--leak-check=full"])
-                    .arg(&program)
-                    .arg(&inputs)
-                    .args(["--iterations", "-1", "--threads", "2"]));
-            }
+        run_in_valgrind(name, as_name, folder.path(), 2);
+    }
+}
+
+/// Every kind of kernel at 1, at odd sizes and at the upper bound. With `PT2C_VALGRIND=all` (`make valgrind`) every
+/// recorded program with dynamic sizes.
+#[test]
+fn valgrind_finds_nothing_at_any_size() {
+    if !has_valgrind() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut names: Vec<String> =
+        ["shapes/blocks", "shapes/blocks.from_4", "shapes/pooling", "dynamic/counts"].map(String::from).into();
+    if std::env::var("PT2C_VALGRIND").is_ok_and(|v| v == "all") {
+        for kind in ["shapes", "dynamic", "dims"] {
+            let entries = std::fs::read_dir(repository().join("tests/models").join(kind)).unwrap();
+            let found = entries.filter_map(|e| e.ok()?.file_name().to_str()?.strip_suffix(".pt2").map(String::from));
+            names.extend(found.map(|name| format!("{kind}/{name}")));
         }
+        names.sort();
+        names.dedup();
+    }
+    for name in &names {
+        let as_name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        run_in_valgrind(name, &as_name, folder.path(), 4);
     }
 }
 

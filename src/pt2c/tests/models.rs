@@ -146,6 +146,11 @@ fn shapes() -> String {
     below("shapes")
 }
 
+/// Every form of dynamic dimension.
+fn dims() -> String {
+    below("dims")
+}
+
 /// PyTorch's own examples of `torch.export`.
 fn examples() -> String {
     below("examples")
@@ -154,6 +159,8 @@ fn examples() -> String {
 datatest_stable::harness! {
     { test = avx512, root = examples(), pattern = r"^[^/]*\.pt2$" },
     { test = oracle, root = examples(), pattern = r"^[^/]*\.pt2$" },
+    { test = any_x86_64, root = dims(), pattern = r"^[^/]*\.pt2$" },
+    { test = oracle, root = dims(), pattern = r"^[^/]*\.pt2$" },
     { test = avx512, root = shapes(), pattern = r"^[^/]*\.pt2$" },
     { test = any_x86_64, root = shapes(), pattern = r"^[^/]*\.pt2$" },
     { test = oracle, root = shapes(), pattern = r"^[^/]*\.pt2$" },

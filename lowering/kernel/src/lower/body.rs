@@ -327,7 +327,7 @@ impl<'g> Body<'g> {
             Scalar::Binary(BinaryOp::DivFloor | BinaryOp::DivTrunc | BinaryOp::RemFloor | BinaryOp::RemTrunc)
         ) && fact.dtype.is_int()
             && let Expr::Binary(_, _, divisor) = &expr
-            && !matches!(**divisor, Expr::Int(n, _) if n != 0)
+            && !self.is_never_zero(divisor)
         {
             let zero = Expr::Int(0, fact.dtype);
             let condition = Expr::Compare(CompareOp::Ne, divisor.clone(), Box::new(zero));
@@ -335,6 +335,15 @@ impl<'g> Body<'g> {
         }
         let expr = round_to_storage(fact.dtype, expr);
         Ok(self.name(fact.dtype, expr))
+    }
+
+    /// Whether a divisor is a number or a size that is not zero.
+    fn is_never_zero(&self, divisor: &Expr) -> bool {
+        match divisor {
+            Expr::Int(n, _) => *n != 0,
+            Expr::Index(size) => self.scope.prove_lt(&Dim::ZERO, size).is_yes(),
+            _ => false,
+        }
     }
 
     /// Ends the call with an error unless the condition holds.

@@ -86,6 +86,10 @@ fn diff_fact(c: &Call<'_, Fact>) -> Result<Vec<Fact>, OpError> {
     let dim = wrap_dim(c.int("dim")?, x.rank())?;
     let (mut shape, mut dtype) = (x.shape.clone(), x.dtype);
     let n = c.int("n")?;
+    if n == 0 {
+        // Nothing is put in front or behind either.
+        return Ok(vec![x.clone()]);
+    }
     let size = shape.get(dim).cloned().ok_or_else(|| OpError::invalid("diff needs a dimension"))?;
     let mut size = size;
     for name in ["prepend", "append"] {
@@ -104,6 +108,9 @@ fn diff_fact(c: &Call<'_, Fact>) -> Result<Vec<Fact>, OpError> {
 
 fn diff(c: &Call<'_, Tensor>) -> Result<Vec<Tensor>, OpError> {
     let x = c.tensor("self")?;
+    if c.int("n")? == 0 {
+        return Ok(vec![x.clone()]);
+    }
     let (dtype, _) = host::result_of(c)?;
     let dim = wrap_dim(c.int("dim")?, x.rank())?;
     let parts: Vec<Tensor> = [c.opt_tensor("prepend")?, Some(x), c.opt_tensor("append")?]

@@ -140,7 +140,8 @@ fn segments<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>) -> Result<Vec<Term<'s>>, Op
         let offsets = s.arg(c, "offsets").cast(DType::I64);
         let last = offsets.rank().saturating_sub(1);
         let n = offsets.shape()[last].clone() - 1;
-        (offsets.narrow(last, &Dim::ZERO, &n), offsets.narrow(last, &Dim::ONE, &n))
+        let (starts, ends) = (offsets.narrow(last, &Dim::ZERO, &n), offsets.narrow(last, &Dim::ONE, &n));
+        (starts, ends)
     };
     let reduce = c.str("reduce")?;
     let x = data.wide();
@@ -177,6 +178,11 @@ fn segments<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>) -> Result<Vec<Term<'s>>, Op
         let mean = result / counts;
         let empty = initial.unwrap_or(f64::NAN);
         result = counts.eq(0.0).pick(result.like(empty), mean);
+    }
+    s.assert(bounds.1.ge(bounds.0), "segment_reduce: a segment must not end before it begins");
+    if c.opt_tensor("lengths")?.is_some() && !c.bool("unsafe")? {
+        let all = (bounds.1 - bounds.0).sum(&[axis], false);
+        s.assert(all.eq(s.size(&size, DType::I64)), "segment_reduce: the lengths must add up to the size of the data");
     }
     Ok(vec![result.cast(data.dtype())])
 }

@@ -13,6 +13,8 @@ pub const OPS: &[OpDef] = &[
             let (x, target) = rows(s, c, false);
             let classes = x.shape()[1].clone();
             let dtype = x.dtype();
+            let legal = target.ge(0.0).and(target.lt(s.size(&classes, DType::I64)));
+            s.assert(legal, "multi_margin_loss: a class index must be at least 0 and below the number of classes");
             let own = s.iota(&classes, DType::I64).eq(target.unsqueeze(1));
             let score = own.pick(x, 0.0).sum(&[1], true);
             let gap = (x - score + c.float("margin")?).max(0.0);
@@ -71,6 +73,8 @@ fn labels<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>) -> Result<(Term<'s>, Term<'s>
     let (x, target) = rows(s, c, true);
     let classes = x.shape()[1].clone();
     let dtype = x.dtype();
+    let legal = target.ge(-1.0).and(target.lt(s.size(&classes, DType::I64)));
+    s.assert(legal, "multilabel_margin_loss: a class index must be at least -1 and below the number of classes");
     let ended = target.lt(0.0).cast(DType::I64).then(|b, v| b.scan(v, 1, "max"));
     let listed = ended.eq(0.0);
     // [N, place in the list, class]

@@ -149,7 +149,9 @@ fn split(call: &Facts<'_>) -> Plan {
     }
     // `chunk` in a decomposed program: the size of a part is what makes so many of them.
     let chunks = || (2..=64).find(|&k| (&size + &Dim::int(k - 1)).floor_div(&Dim::int(k)) == each);
-    let count = constant_count(call.scope, &size.ceil_div(&each)).or_else(chunks).ok_or_else(|| {
+    // Where the size is less than a part there is one part as well, so the bound of the size tells the number.
+    let parts = Dim::max(&size.ceil_div(&each), &Dim::ONE);
+    let count = constant_count(call.scope, &parts).or_else(chunks).ok_or_else(|| {
         OpError::Unsupported(format!(
             "splitting a size of {size} into parts of {each} gives a number of tensors that depends on the input; \
              split into a fixed number of parts instead"
@@ -221,7 +223,8 @@ pub(super) fn diagonal_size(n: &Dim, m: &Dim, offset: i64) -> Dim {
     let (n, m) = if offset >= 0 { (n.clone(), m - &Dim::int(offset)) } else { (n + &Dim::int(offset), m.clone()) };
     match (n.as_int(), m.as_int()) {
         (Some(n), Some(m)) => Dim::int(n.min(m).max(0)),
-        _ => Dim::min_of([n, m]),
+        _ if offset == 0 => Dim::min_of([n, m]),
+        _ => Dim::max(&Dim::min_of([n, m]), &Dim::ZERO),
     }
 }
 

@@ -180,12 +180,12 @@ pub const ROUTINES: &[Routine] = &[
     },
     Routine {
         name: "svd",
-        sizes: 3,
+        sizes: 4,
         slots: &[
-            slot(true, ANY, sized!(1, 0)),
-            slot(false, REAL, sized!(1)),
+            slot(true, ANY, sized!(0, 1)),
+            slot(false, REAL, |s| vec![least(s)]),
             slot(false, ANY, sized!(2, 0)),
-            slot(false, ANY, sized!(1, 1)),
+            slot(false, ANY, sized!(3, 1)),
         ],
         cost: |s| cube(s) * 16,
     },

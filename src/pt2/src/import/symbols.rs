@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
 use pt2c_ir::dim::{
-    Dim, Guard, InputProperty, InputRef, PathStep, Pred, Scope, Symbol, parse_guard, parse_plain, parse_plain_pred,
-    parse_srepr, parse_srepr_pred,
+    Dim, Guard, InputProperty, InputRef, Kind, PathStep, Pred, Scope, Symbol, parse_guard, parse_plain,
+    parse_plain_pred, parse_srepr, parse_srepr_pred,
 };
 use pt2c_ir::{Constraint, Diagnostic, Fact};
 
@@ -72,6 +72,23 @@ impl Expressions {
     }
 }
 
+/// Whether a comparison is with the largest integer, as PyTorch's guards of slices without an end are.
+fn is_about_overflow(pred: &Pred) -> bool {
+    fn is_huge(dim: &Dim) -> bool {
+        const HUGE: u64 = 1 << 62;
+        match dim.kind() {
+            Kind::Int(n) => n.unsigned_abs() >= HUGE,
+            Kind::Symbol(_) => false,
+            Kind::Sum(sum) => {
+                sum.constant.unsigned_abs() >= HUGE
+                    || sum.terms.iter().flat_map(|t| &t.factors).any(|(factor, _)| is_huge(factor))
+            }
+            Kind::Func(func) => func.args().into_iter().any(is_huge),
+        }
+    }
+    matches!(pred, Pred::Eq(..) | Pred::Ne(..) | Pred::Lt(..) | Pred::Le(..)) && pred.dims().into_iter().any(is_huge)
+}
+
 /// `srepr` writes every leaf as a constructor; the plain form never does.
 fn is_srepr(text: &str) -> bool {
     ["Symbol(", "Integer(", "Rational(", "true", "false"].iter().any(|leaf| text.contains(leaf))
@@ -91,9 +108,10 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Adds a rule: assumed by every pass, checked at the entry. Rules that hold anyway are dropped.
+    /// Adds a rule: assumed by every pass, checked at the entry. Rules that hold anyway are dropped, and those that only
+    /// say that a size does not overflow 64 bits: the check of them would.
     pub fn require(&mut self, pred: Pred, rule: impl Into<String>) {
-        if pred == Pred::True || self.constraints.iter().any(|known| known.pred == pred) {
+        if pred == Pred::True || is_about_overflow(&pred) || self.constraints.iter().any(|known| known.pred == pred) {
             return;
         }
         self.scope.assume(pred.clone());

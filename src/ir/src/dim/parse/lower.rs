@@ -343,5 +343,5 @@ fn extremum(args: &[Real], pick: fn(Vec<Dim>) -> Dim) -> Result2<Real> {
         }
     }
     let scaled = args.iter().map(|a| a.num.clone() * Dim::int(den).floor_div(&a.den)).collect();
-    Ok(Real { num: pick(scaled), den: Dim::int(den), rounded: false })
+    Ok(Real { num: pick(scaled), den: Dim::int(den), rounded: false, literal: false })
 }

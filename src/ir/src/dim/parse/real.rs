@@ -16,6 +16,8 @@ pub(super) struct Real {
     pub(super) den: Dim,
     /// Whether PyTorch would have rounded it to a float.
     pub(super) rounded: bool,
+    /// Whether it is a float literal that stands for a fraction; see [`Real::float`].
+    pub(super) literal: bool,
 }
 
 fn unsupported(what: &str) -> ParseError {
@@ -24,25 +26,27 @@ fn unsupported(what: &str) -> ParseError {
 
 impl Real {
     pub(super) fn int(num: Dim) -> Self {
-        Real { num, den: Dim::ONE, rounded: false }
+        Real { num, den: Dim::ONE, rounded: false, literal: false }
     }
 
-    /// A float literal with few enough bits that a product with a size below 2^32 is exact in floats.
+    /// A float literal. With few enough bits, a product with a size below 2^32 is exact in floats. Otherwise it stands for
+    /// a fraction of small numbers (1.7 for 17/10): where the literal is off by at most a quarter of its last place, its
+    /// rounded product with a size is an integer exactly where the fraction's is, and lies between the same integers.
     pub(super) fn float(value: f64) -> Result<Self, ParseError> {
         const BITS: i32 = 21;
-        let too_fine = || unsupported("a float constant with many digits");
         let scale = f64::from(1 << BITS);
         let scaled = value * scale;
-        if !value.is_finite() || scaled.fract() != 0.0 || scaled.abs() >= 2f64.powi(62) {
-            return Err(too_fine());
+        if value.is_finite() && scaled.fract() == 0.0 && scaled.abs() < 2f64.powi(62) {
+            let bits = scaled as i64;
+            let shift = bits.trailing_zeros().min(BITS.unsigned_abs());
+            let num = bits >> shift;
+            if num.unsigned_abs() < 1 << BITS || shift == BITS.unsigned_abs() {
+                let den = Dim::int(1 << (BITS.unsigned_abs() - shift));
+                return Ok(Real { num: Dim::int(num), den, rounded: false, literal: false });
+            }
         }
-        let bits = scaled as i64;
-        let shift = bits.trailing_zeros().min(BITS.unsigned_abs());
-        let num = bits >> shift;
-        if num.unsigned_abs() >= 1 << BITS && shift < BITS.unsigned_abs() {
-            return Err(too_fine());
-        }
-        Ok(Real { num: Dim::int(num), den: Dim::int(1 << (BITS.unsigned_abs() - shift)), rounded: false })
+        let (num, den) = fraction(value).ok_or_else(|| unsupported("a float constant with many digits"))?;
+        Ok(Real { num: Dim::int(num), den: Dim::int(den), rounded: true, literal: true })
     }
 
     /// The value as an integer expression.
@@ -72,12 +76,13 @@ impl Real {
         for part in parts {
             part.usable()?;
             total = if total.den == part.den {
-                Real { num: &total.num + &part.num, den: total.den, rounded: false }
+                Real { num: &total.num + &part.num, den: total.den, rounded: false, literal: false }
             } else {
                 Real {
                     num: &total.num * &part.den + &part.num * &total.den,
                     den: &total.den * &part.den,
                     rounded: false,
+                    literal: false,
                 }
             };
         }
@@ -86,7 +91,9 @@ impl Real {
 
     pub(super) fn product(parts: &[Real]) -> Result<Real, ParseError> {
         let rounded = parts.iter().any(|p| p.rounded);
-        if rounded {
+        let scaled = matches!(parts, [a, b] if a.literal && b.den.is_one() && !b.rounded
+            || b.literal && a.den.is_one() && !a.rounded);
+        if rounded && !scaled {
             // Only scaling by a power of two does not round again.
             for part in parts.iter().filter(|p| !p.rounded) {
                 let plain = |d: &Dim| d.as_int().is_some_and(|v| v.unsigned_abs().is_power_of_two());
@@ -102,6 +109,7 @@ impl Real {
             num: parts.iter().map(|p| p.num.clone()).product(),
             den: parts.iter().map(|p| p.den.clone()).product(),
             rounded,
+            literal: false,
         })
     }
 
@@ -118,7 +126,7 @@ impl Real {
     pub(super) fn divide(&self, by: &Real, rounds: bool) -> Result<Real, ParseError> {
         self.usable()?;
         by.usable()?;
-        let quotient = Real { num: &self.num * &by.den, den: &self.den * &by.num, rounded: false };
+        let quotient = Real { num: &self.num * &by.den, den: &self.den * &by.num, rounded: false, literal: false };
         if quotient.den.is_zero() {
             return Err(unsupported("division by zero"));
         }
@@ -137,7 +145,7 @@ impl Real {
             }
             Some(_) => {
                 self.usable()?;
-                Ok(Real { num: self.num.pow(&exponent), den: self.den.pow(&exponent), rounded: false })
+                Ok(Real { num: self.num.pow(&exponent), den: self.den.pow(&exponent), rounded: false, literal: false })
             }
             None => Ok(Real::int(self.to_int()?.pow(&exponent))),
         }
@@ -191,6 +199,23 @@ impl Real {
         let (a2, b2) = (&self.den * &self.den, &other.den * &other.den);
         Ok((&(&self.num * &self.den) * &b2, &(&other.num * &other.den) * &a2))
     }
+}
+
+/// The fraction with the smallest divisor that is within a quarter of the last place of `value`.
+fn fraction(value: f64) -> Option<(i64, i64)> {
+    const LARGEST: i64 = 1000;
+    if !(1.0 / 1024.0..1024.0).contains(&value.abs()) {
+        return None;
+    }
+    (2..=LARGEST).find_map(|den| {
+        let num = (value * den as f64).round();
+        // value = mantissa · 2^exponent, exactly.
+        let exponent = ((value.to_bits() >> 52) & 0x7ff) as i32 - 1075;
+        let mantissa = (value / 2f64.powi(exponent)) as i128;
+        let scaled = i128::from(num as i64) << exponent.unsigned_abs();
+        let error = (mantissa * i128::from(den) - scaled).unsigned_abs();
+        (error.checked_mul(1 << 54)? <= scaled.unsigned_abs()).then_some((num as i64, den))
+    })
 }
 
 /// Adds in a balanced tree, so that a long sum costs n·log n.

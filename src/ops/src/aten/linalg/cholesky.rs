@@ -4,6 +4,7 @@ use super::triangular::solve;
 use super::{identity, routine, sizes, square, together, triangle};
 use crate::formula::{Sheet, Term, formula};
 use crate::{Call, OpDef, OpError, Val};
+use pt2c_ir::Arg;
 use pt2c_ir::dim::Dim;
 
 /// The family.
@@ -26,6 +27,9 @@ pub const OPS: &[OpDef] = &[
     }),
     formula!("cholesky_inverse(Tensor self, bool upper=False) -> Tensor", |s, c| {
         let (a, z) = square(s, c, "self");
+        let diagonal =
+            a.op("aten.diagonal.default", vec![Arg::Int(Dim::ZERO), Arg::Int(Dim::int(-2)), Arg::Int(Dim::int(-1))]);
+        s.assert(diagonal.ne(0.0), "cholesky_inverse: the matrix is singular: its diagonal must be without zeros");
         vec![apply(s, a, identity(s, &z.batch, &z.n, a.dtype()), c.bool("upper")?)]
     }),
     formula!("linalg_ldl_factor(Tensor self, *, bool hermitian=False) -> (Tensor LD, Tensor pivots)", |s, c| {
@@ -47,6 +51,9 @@ pub const OPS: &[OpDef] = &[
         let (ld, b) = together(s, s.arg(c, "LD"), s.arg(c, "B"));
         let z = sizes(s, b);
         let pivots = s.arg(c, "pivots");
+        let size = pivots.abs();
+        let legal = size.ge(1.0).and(size.le(s.size(&z.m, pivots.dtype())));
+        s.assert(legal, "linalg.ldl_solve: the size of a pivot must be between 1 and the number of rows");
         let wide = pivots.expand(&[&z.batch[..], std::slice::from_ref(&z.m)].concat());
         let [_, _, x] = routine(s, "ldl_solve", &[ld, wide, b], &z.batch, &[z.m, z.n, hermitian(c)?]);
         vec![x]

@@ -41,7 +41,11 @@ pub const OPS: &[OpDef] = &[
             let (lu, pivots) = (s.arg(c, "LU_data"), s.arg(c, "LU_pivots"));
             let z = sizes(s, lu);
             let none = super::nothing(s, lu.dtype());
-            let p = if c.bool("unpack_pivots")? { permutation_matrix(s, pivots, &z, lu.dtype()) } else { none };
+            let p = if c.bool("unpack_pivots")? {
+                permutation_matrix(s, rows_only(s, pivots, &z.m), &z, lu.dtype())
+            } else {
+                none
+            };
             let (l, u) = if c.bool("unpack_data")? { parts(s, lu) } else { (none, none) };
             vec![p, l, u]
         }
@@ -49,7 +53,8 @@ pub const OPS: &[OpDef] = &[
     formula!(
         "linalg_lu_solve(Tensor LU, Tensor pivots, Tensor B, *, bool left=True, bool adjoint=False) -> Tensor",
         |s, c| {
-            let (lu, pivots, b) = (s.arg(c, "LU"), s.arg(c, "pivots"), s.arg(c, "B"));
+            let (lu, b) = (s.arg(c, "LU"), s.arg(c, "B"));
+            let pivots = rows_only(s, s.arg(c, "pivots"), &sizes(s, lu).m);
             let (left, adjoint) = (c.bool("left")?, c.bool("adjoint")?);
             vec![match (left, adjoint) {
                 (true, false) => apply(s, lu, pivots, b, false),
@@ -60,7 +65,9 @@ pub const OPS: &[OpDef] = &[
         }
     ),
     formula!("lu_solve(Tensor self, Tensor LU_data, Tensor LU_pivots) -> Tensor", |s, c| {
-        vec![apply(s, s.arg(c, "LU_data"), s.arg(c, "LU_pivots"), s.arg(c, "self"), false)]
+        let lu = s.arg(c, "LU_data");
+        let pivots = rows_only(s, s.arg(c, "LU_pivots"), &sizes(s, lu).m);
+        vec![apply(s, lu, pivots, s.arg(c, "self"), false)]
     }),
     formula!("linalg_solve(Tensor A, Tensor B, *, bool left=True) -> Tensor", |s, c| vec![solved(s, c, true)?.0]),
     formula!(
@@ -175,6 +182,13 @@ fn parts<'s>(s: &'s Sheet<'_>, lu: Term<'s>) -> (Term<'s>, Term<'s>) {
     let ones = s.iota(&z.m, DType::I64).unsqueeze(1).eq(s.iota(&k, DType::I64)).cast(lu.dtype());
     let top = lu.narrow(rank.wrapping_sub(2), &Dim::ZERO, &k);
     (triangle(left, true, -1) + ones, triangle(top, false, 0))
+}
+
+/// The pivots of a caller, who may be wrong about the number of rows.
+fn rows_only<'s>(s: &'s Sheet<'_>, pivots: Term<'s>, rows: &Dim) -> Term<'s> {
+    let legal = pivots.ge(1.0).and(pivots.le(s.size(rows, pivots.dtype())));
+    s.assert(legal, "lu: a pivot must be between 1 and the number of rows");
+    pivots
 }
 
 /// Row `i` of the permuted matrix is row `order[i]` of the original.

@@ -96,14 +96,14 @@ fn vector<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>, x: Term<'s>, ord: f64, dims: 
 fn norm<'s>(s: &'s Sheet<'_>, a: Term<'s>, ord: &Order) -> Result<Term<'s>, OpError> {
     let values = |a: Term<'s>| {
         let z = sizes(s, a);
-        svd(s, a, &z, false).map(|[_, values, _]| values)
+        svd(s, a, &z, false)[1]
     };
     Ok(match *ord {
         Order::Frobenius => reduce(a.modulus().squared(), &[0, 1], "sum").sqrt(),
-        Order::Nuclear => reduce(values(a)?, &[0], "sum"),
+        Order::Nuclear => reduce(values(a), &[0], "sum"),
         // The largest of none is 0.
-        Order::Number(2.0) => reduce(values(a)?, &[0], "max").max(0.0),
-        Order::Number(-2.0) => reduce(values(a)?, &[0], "min"),
+        Order::Number(2.0) => reduce(values(a), &[0], "max").max(0.0),
+        Order::Number(-2.0) => reduce(values(a), &[0], "min"),
         Order::Number(ord) => {
             let size = a.op("aten.abs.default", Vec::new());
             let sums = match ord.abs() {
@@ -138,7 +138,7 @@ fn condition<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>, ord: &Order) -> Result<Ter
     if let Order::Number(p) = ord
         && p.abs() == 2.0
     {
-        let [_, values, _] = svd(s, a, &z, false)?;
+        let [_, values, _] = svd(s, a, &z, false);
         let (high, low) = (reduce(values, &[0], "max"), reduce(values, &[0], "min"));
         return Ok(if *p > 0.0 { high / low } else { low / high });
     }

@@ -30,14 +30,14 @@ pub const OPS: &[OpDef] = &[
         "linalg_svd(Tensor A, bool full_matrices=True, *, str? driver=None) -> (Tensor U, Tensor S, Tensor Vh)",
         |s, c| {
             let (a, z) = matrix(s, c, "A");
-            svd(s, a, &z, c.bool("full_matrices")?)?.to_vec()
+            svd(s, a, &z, c.bool("full_matrices")?).to_vec()
         }
     ),
     formula!(
         "_linalg_svd(Tensor A, bool full_matrices=False, bool compute_uv=True, *, str? driver=None) -> (Tensor U, Tensor S, Tensor Vh)",
         |s, c| {
             let (a, z) = matrix(s, c, "A");
-            let [u, values, vh] = svd(s, a, &z, c.bool("full_matrices")?)?;
+            let [u, values, vh] = svd(s, a, &z, c.bool("full_matrices")?);
             if c.bool("compute_uv")? {
                 vec![u, values, vh]
             } else {
@@ -48,16 +48,16 @@ pub const OPS: &[OpDef] = &[
     formula!("svd(Tensor self, bool some=True, bool compute_uv=True) -> (Tensor U, Tensor S, Tensor V)", |s, c| {
         let (a, z) = matrix(s, c, "self");
         let wanted = c.bool("compute_uv")?;
-        let [u, values, vh] = svd(s, a, &z, !c.bool("some")? || !wanted)?;
+        let [u, values, vh] = svd(s, a, &z, !c.bool("some")? || !wanted);
         if wanted { vec![u, values, vh.mh()] } else { vec![u * 0.0, values, vh.mt() * 0.0] }
     }),
     formula!("linalg_svdvals(Tensor A, *, str? driver=None) -> Tensor", |s, c| {
         let (a, z) = matrix(s, c, "A");
-        vec![svd(s, a, &z, false)?[1]]
+        vec![svd(s, a, &z, false)[1]]
     }),
     formula!("linalg_polar(Tensor A) -> (Tensor U, Tensor H)", |s, c| {
         let (a, z) = matrix(s, c, "A");
-        let [u, values, vh] = svd(s, a, &z, false)?;
+        let [u, values, vh] = svd(s, a, &z, false);
         let scaled = vh.mh() * values.unsqueeze(values.rank().wrapping_sub(1)).cast(vh.dtype());
         vec![u.matmul(vh), scaled.matmul(vh)]
     }),
@@ -91,24 +91,11 @@ pub(super) fn symmetric<'s>(s: &'s Sheet<'_>, a: Term<'s>, z: &Sizes, lower: boo
 }
 
 /// U, the singular values, and Vᴴ.
-pub(super) fn svd<'s>(s: &'s Sheet<'_>, a: Term<'s>, z: &Sizes, full: bool) -> Result<[Term<'s>; 3], OpError> {
-    let known = |d: &Dim| d.as_int();
-    let tall = match (known(&z.m), known(&z.n)) {
-        (Some(m), Some(n)) => m >= n,
-        _ if z.m == z.n => true,
-        _ => {
-            return Err(OpError::Unsupported(
-                "singular values of a matrix whose sizes are not known: make the last two dimensions static".into(),
-            ));
-        }
-    };
-    let (long, short) = if tall { (&z.m, &z.n) } else { (&z.n, &z.m) };
-    let kept = if full { long } else { short };
-    let columns = if tall { a.mt() } else { a };
-    let lists = [long.clone(), short.clone(), kept.clone()];
-    let [_, values, u, v] = routine(s, "svd", &[columns], &z.batch, &lists);
-    let v = v.conjugate();
-    Ok(if tall { [u.mt(), values, v] } else { [v.mt(), values, u] })
+pub(super) fn svd<'s>(s: &'s Sheet<'_>, a: Term<'s>, z: &Sizes, full: bool) -> [Term<'s>; 3] {
+    let least = Dim::min_of([z.m.clone(), z.n.clone()]);
+    let (p, q) = if full { (z.m.clone(), z.n.clone()) } else { (least.clone(), least) };
+    let [_, values, u, vh] = routine(s, "svd", &[a], &z.batch, &[z.m.clone(), z.n.clone(), p, q]);
+    [u.mt(), values, vh]
 }
 
 /// The threshold below which singular values count as zero, as `[…, 1]`: the larger of `atol` and `rtol` times the

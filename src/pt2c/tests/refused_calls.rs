@@ -1,7 +1,6 @@
-//! Indices out of range are an error, never a read or a write: natively and in the interpreter. A call that fails leaves
-//! the state as it was.
-//!
-//! The programs and inputs are those that PyTorch refuses (`tests/models/record_bad_indices.py`).
+//! What PyTorch refuses in a call is an error here as well, natively and in the interpreter, that says what is wrong:
+//! indices out of range, which are never read or written (`tests/models/record_bad_indices.py`), and sizes that break a
+//! rule of the dynamic dimensions (`tests/models/record_dims.py`). A call that fails leaves the state as it was.
 
 use pt2c::compile::{self, Settings};
 use pt2c::tensors::Tensors;
@@ -13,8 +12,15 @@ use pt2c_native::program::Keep;
 use pt2c_ops::interpret::Input;
 use std::path::{Path, PathBuf};
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/models/bad_indices")
+fn programs(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/models").join(folder);
+    let mut models: Vec<PathBuf> = std::fs::read_dir(folder)
+        .expect("the programs are in the repository")
+        .filter_map(|e| Some(e.ok()?.path()))
+        .filter(|p| p.extension().is_some_and(|e| e == "pt2"))
+        .collect();
+    models.sort();
+    models
 }
 
 fn read(path: &Path) -> Tensors {
@@ -27,8 +33,8 @@ fn state(instance: &mut Instance) -> Vec<(String, TensorData)> {
     instance.state().expect("the state can be read")
 }
 
-/// What a program is refused with at bad inputs, and that it works at good ones before and afterwards.
-fn check(model: &Path) -> Result<(), String> {
+/// That a program refuses bad inputs with an error that `fits` (by their number), and works at good ones afterwards.
+fn check(model: &Path, fits: &dyn Fn(usize, &str) -> bool) -> Result<(), String> {
     let program = compile::open(model).map_err(|d| d.message)?.program;
     let settings = Settings {
         name: "model".into(),
@@ -51,13 +57,11 @@ fn check(model: &Path) -> Result<(), String> {
     for number in 0.. {
         let path = beside(&format!("bad{number}"));
         if !Path::new(&path).exists() {
-            assert!(number > 0, "no bad inputs were recorded");
             break;
         }
         let bad = given(&path)?;
         match run(&mut instance, &bad) {
-            Err(RunError::Library { message, .. })
-                if ["index", "class values", "must be", "must satisfy"].iter().any(|w| message.contains(w)) => {}
+            Err(RunError::Library { message, .. }) if fits(number, &message) => {}
             Err(other) => return Err(format!("bad {number}: another error: {other}")),
             Ok(_) => return Err(format!("bad {number} is accepted")),
         }
@@ -84,14 +88,27 @@ fn check(model: &Path) -> Result<(), String> {
 
 #[test]
 fn bad_indices_are_refused_and_leave_the_state_alone() {
-    let mut models: Vec<PathBuf> = std::fs::read_dir(folder())
-        .expect("the programs are in the repository")
-        .filter_map(|e| Some(e.ok()?.path()))
-        .filter(|p| p.extension().is_some_and(|e| e == "pt2"))
-        .collect();
-    models.sort();
+    let models = programs("bad_indices");
     assert!(models.len() >= 16);
+    let fits =
+        |_, message: &str| ["index", "class values", "must be", "must satisfy"].iter().any(|w| message.contains(w));
     let failed: Vec<String> =
-        models.iter().filter_map(|m| Some(format!("{}: {}", m.display(), check(m).err()?))).collect();
+        models.iter().filter_map(|m| Some(format!("{}: {}", m.display(), check(m, &fits).err()?))).collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[test]
+fn a_broken_rule_of_a_dimension_is_named() {
+    let models = programs("dims");
+    let mut broken = 0;
+    let mut failed = Vec::new();
+    for model in &models {
+        let rules = std::fs::read_to_string(model.with_extension("rules.json")).expect("the words of the errors");
+        let rules: Vec<Vec<String>> = serde_json::from_str(&rules).expect("lists of words");
+        broken += rules.len();
+        let fits = |number: usize, message: &str| rules[number].iter().all(|w| message.contains(w.as_str()));
+        failed.extend(check(model, &fits).err().map(|why| format!("{}: {why}", model.display())));
+    }
+    assert!(models.len() >= 17 && broken >= 27, "{} programs, {broken} broken calls", models.len());
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
