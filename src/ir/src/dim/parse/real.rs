@@ -229,3 +229,29 @@ fn balanced_sum(parts: &[Dim]) -> Dim {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::fraction;
+
+    #[test]
+    fn a_fraction_rounds_as_the_float_product_does() {
+        let mut taken = 0;
+        for hundredths in 3..1000 {
+            let value = f64::from(hundredths) / 100.0;
+            let Some((num, den)) = fraction(value) else { continue };
+            taken += 1;
+            for n in (1..3000).chain((1..40).map(|i| i * 1_000_003)) {
+                let (product, exact) = (value * n as f64, num * n);
+                assert_eq!(product.floor() as i64, exact.div_euclid(den), "{value} * {n}");
+                assert_eq!(product.ceil() as i64, (exact + den - 1).div_euclid(den), "{value} * {n}");
+            }
+        }
+        assert!(taken > 400, "{taken}");
+        assert_eq!(fraction(1.7), Some((17, 10)));
+        assert_eq!(fraction(-1.0 / 3.0), Some((-1, 3)));
+        // 0.29 * 100 is below 29.
+        assert_eq!(fraction(0.29), None);
+        assert_eq!(fraction(std::f64::consts::PI), None);
+    }
+}
