@@ -127,7 +127,7 @@ CASES = {
         ((x(6, 2), 7), ["its value is 7", "is dimension 0 of input"]), ((x(6, 2), -1), ["its value is -1", "at least"])]),
     "integers": (integers, [(x(n, 2), k) for n, k in ((6, 5), (6, 9), (9, 3), (15, 12))], ({0: Dim.AUTO}, Dim.DYNAMIC), []),
     "several_rules": (chunked, [(x(n, m),) for n, m in ((6, 4), (9, 6), (12, 5))], ({0: Dim.AUTO, 1: Dim.AUTO},), [
-        ((x(7, 4),), ["dimension 0 is 7", ", 3) == 0"]), ((x(12, 6),), ["<= 60"]), ((x(6, 13),), ["<= 12"])]),
+        ((x(7, 4),), ["dimension 0 is 7", ", 3) == 0"]), ((x(12, 6),), ["<= 60"]), ((x(6, 13),), ["dimension 1 is 13", "must satisfy"])]),
     "size_in_data": (size_in_data, [(torch.tensor(k), x(n, 2)) for k, n in ((3, 6), (2, 2), (7, 7))], (None, {0: N}), [
         ((torch.tensor(7), x(6, 2)), ["= 7", "is dimension 0 of input"]), ((torch.tensor(1), x(6, 2)), ["= 1", "at least 2"]),
         ((torch.tensor(-1), x(6, 2)), ["= -1", "at least 2"])]),

@@ -5,6 +5,7 @@
 //! input with a part of the window, reversed. All phases together are one convolution with s times as many channels, whose
 //! results are interleaved.
 
+use super::assert::at_least_one;
 use super::{Builder, Val};
 use pt2c_ir::dim::Dim;
 use pt2c_ops::OpError;
@@ -28,6 +29,9 @@ pub fn conv_transpose(b: &mut Builder<'_>, x: Val, w: Val, conv: &Convolution) -
     let whole =
         b.conv_transpose(x, w, &conv.stride, &conv.pad_low, &conv.output_padding, &conv.dilation, &conv.groups)?;
     let out = b.shape(whole);
+    for size in out.iter().skip(2) {
+        at_least_one(b, size, "conv_transpose: the input is too small: every size of the result must be at least 1")?;
+    }
     let (xs, ws) = (b.shape(x), b.shape(w));
     let spatial = ws.len().saturating_sub(2);
     let axes: Option<Vec<Axis>> = (0..spatial)

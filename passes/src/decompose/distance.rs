@@ -3,6 +3,7 @@
 use super::common::{dim_arg, modulus, outputs, plus, tensor, wide, widened};
 use super::{Builder, Decomposition, Val};
 use pt2c_ir::dim::Dim;
+use pt2c_ir::{Arg, DType};
 use pt2c_ops::aten::distance::exponent;
 use pt2c_ops::{Call, OpError, shape, wrap_dim};
 
@@ -76,9 +77,10 @@ fn pdist(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
     let input = tensor(c, "self")?;
     let dtype = b.dtype(input);
     let x = widened(b, input)?;
-    let rows = b.shape(x).first().and_then(Dim::as_int);
-    let n =
-        rows.ok_or_else(|| OpError::Unsupported("pdist of a number of vectors that depends on the input".into()))?;
+    let rows = b.shape(x).first().cloned().unwrap_or(Dim::ZERO);
+    let Some(n) = rows.as_int() else {
+        return pairs(b, c, x, &rows);
+    };
     let mut parts = Vec::new();
     for i in 0..(n - 1).max(0) {
         let own = b.slice_dim(x, 0, &Dim::int(i), &Dim::ONE, 1)?;
@@ -93,6 +95,25 @@ fn pdist(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
     }
     let out = b.cat(&parts, 0)?;
     Ok(vec![b.cast(out, dtype)?])
+}
+
+/// The distances of all pairs of a number of vectors that only the call tells, in the same order: the places above the
+/// diagonal of a square.
+fn pairs(b: &mut Builder<'_>, c: &Call<'_, Val>, x: Val, n: &Dim) -> Outputs {
+    let out = output(b, c)?;
+    let column = b.iota(n, DType::I64)?;
+    let row = b.unsqueeze(column, 1)?;
+    let above = b.lt(row, column)?;
+    let above = b.reshape(above, &[n * n])?;
+    let count = out.shape.first().cloned().unwrap_or(Dim::ZERO);
+    let at = b.one("prim.compact", vec![Arg::Tensor(above), Arg::Int(count)])?;
+    let width = b.constant_dim(&Dim::max(n, &Dim::ONE), DType::I64)?;
+    let (first, second) = (b.div_floor(at, width)?, b.rem_floor(at, width)?);
+    let (first, second) = (b.take(x, first, 0)?, b.take(x, second, 0)?);
+    let difference = b.sub(first, second)?;
+    let size = norm(b, difference, &[1], c.float("p")?)?;
+    let size = b.reshape(size, &out.shape)?;
+    Ok(vec![b.cast(size, out.dtype)?])
 }
 
 fn cosine(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {

@@ -1,6 +1,7 @@
 //! Fourier transforms, real and imaginary parts apart: by factors where the length is known (`dft`), else as products with
 //! matrices of cosines and sines.
 
+use super::assert::at_least_one;
 use super::common::{outputs, tensor};
 use super::dft::{self, Wanted, turns};
 use super::linear::matmul;
@@ -86,6 +87,7 @@ fn along(
     if let (Some(n), Some(keep)) = (n.as_int().filter(|n| *n > 0), out.as_int()) {
         return known(b, x, dim, n, read, Wanted { forward, keep, real });
     }
+    at_least_one(b, n, "fft: the number of points must be at least 1")?;
     let dtype = b.dtype(x.re);
     let (cos, sin) = turns(b, n, read, out)?;
     let (mut cos, mut sin) = (b.cast(cos, dtype)?, b.cast(sin, dtype)?);

@@ -149,12 +149,10 @@ pub struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    /// Checks the constraints whose symbols all have values; of those, the ones about `new` if it is given, and its
-    /// range.
+    /// Checks the ranges, and the constraints whose symbols all have values: those about `new` only, if it is given.
     fn check(&self, symbols: &BTreeMap<Symbol, Dim>, new: Option<&Symbol>) -> Result<(), InterpretError> {
-        if let Some(symbol) = new
-            && let Some(value) = symbols.get(symbol).and_then(Dim::as_int)
-        {
+        for (symbol, size) in symbols.iter().filter(|(s, _)| new.is_none_or(|new| new == *s)) {
+            let Some(value) = size.as_int() else { continue };
             let range = self.scope.range_of(symbol);
             if range.min.is_some_and(|min| value < min) || range.max.is_some_and(|max| value > max) {
                 let rule = format!("{symbol} is {value}, outside {range:?}");

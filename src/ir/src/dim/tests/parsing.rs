@@ -94,7 +94,7 @@ fn refused_forms_name_the_cause() {
         ("Mod(s0)", "Mod"),
         ("s0 < 2", "condition"),
         ("99999999999999999999", "64 bits"),
-        ("floor(0.1*s0)", "float"),
+        ("floor(0.29*s0)", "float"),
         ("floor(IntTrueDiv(s0, 3)*5)", "rounded"),
         ("__import__('os')", "__import__"),
         ("s0.real", "attribute"),
