@@ -105,6 +105,13 @@ class Report:
             ops = list(dict.fromkeys(op for op, _, _, _ in found))
             more = f" and {len(ops) - 8} more" if len(ops) > 8 else ""
             lines.append(f"| {why.replace('|', '/')} | {len(found)} | {', '.join(ops[:8])}{more} |")
+        others = [(state, why, found) for (state, why), found in self.reasons.items() if state in STATES[2:]]
+        if self.dynamic and others:
+            lines += ["", "## Everything else", "", "| what | calls | operators |", "| --- | ---: | --- |"]
+            for state, why, found in sorted(others, key=lambda r: -len(r[2])):
+                ops = list(dict.fromkeys(op for op, _, _, _ in found))
+                said = why.replace("|", "/").removeprefix("call: ")
+                lines.append(f"| {'computed, PyTorch: ' if state == 'accepts' else ''}{said} | {len(found)} | {', '.join(ops[:8])} |")
         lines += ["", "## By operator", "", f"✓ all {'calls' if self.dynamic else 'samples'} pass; r refused, d differ, {'a accepted, ' if self.dynamic else ''}c crash, of how many; – not exportable.", ""]
         lines.append("| operator | " + " | ".join(dtypes) + " |")
         lines.append("| --- |" + " --- |" * len(dtypes))
