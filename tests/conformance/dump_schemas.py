@@ -24,6 +24,7 @@ import torch
 import torchvision  # noqa: F401  registers torchvision::*
 import torch.ao.quantization.fx._decomposed  # noqa: F401  registers quantized_decomposed::*
 import torch.nn.modules.linear_cross_entropy  # noqa: F401  registers torch_nn::*
+import torchao.quantization  # noqa: F401  registers torchao::* (of which the file has what pt2c knows)
 import transformers.integrations.moe  # noqa: F401  registers transformers::*
 
 NAMESPACES = ("aten", "torchvision", "quantized_decomposed")

@@ -24,6 +24,8 @@ DTYPE_NAMES = {
     torch.bool: "bool",
     torch.complex64: "c64",
     torch.complex128: "c128",
+    torch.float8_e4m3fn: "f8e4m3fn",
+    torch.float8_e5m2: "f8e5m2",
 }
 WIDER = {
     torch.float16: torch.float64,

@@ -200,8 +200,10 @@ fn parse_default(text: &str, ty: ParamType) -> Result<Arg<std::convert::Infallib
         (_, BaseType::DType) => match text {
             "long" => Ok(Arg::DType(pt2c_ir::DType::I64)),
             "float" => Ok(Arg::DType(pt2c_ir::DType::F32)),
-            // The number PyTorch's own dump gives for int64.
+            // The numbers of PyTorch's dump: `c10::ScalarType`.
             "4" => Ok(Arg::DType(pt2c_ir::DType::I64)),
+            "6" => Ok(Arg::DType(pt2c_ir::DType::F32)),
+            "24" => Ok(Arg::DType(pt2c_ir::DType::F8E4M3FN)),
             _ => Err(bad),
         },
         (_, BaseType::Opaque) => Ok(Arg::Opaque(text.to_string())),

@@ -6,7 +6,7 @@ use pt2c_ir::{DType, Fact, TensorData};
 use std::sync::Arc;
 
 use crate::OpError;
-use bytes::{f8e4m3fn_to_f64, f64_to_f8e4m3fn, read, write};
+use bytes::{f8e4m3fn_to_f64, f8e5m2_to_f64, f64_to_f8e4m3fn, f64_to_f8e5m2, read, write};
 use std::borrow::Cow;
 
 mod bytes;
@@ -97,7 +97,7 @@ pub fn round_to(dtype: DType, x: f64) -> f64 {
         DType::F32 | DType::C64 => f64::from(x as f32),
         DType::F16 | DType::C32 => f16::from_f64(x).to_f64(),
         DType::BF16 => bf16::from_f64(x).to_f64(),
-        DType::F8E5M2 => f16::from_bits(f16::from_f64(x).to_bits() & 0xff00).to_f64(),
+        DType::F8E5M2 => f8e5m2_to_f64(f64_to_f8e5m2(x)),
         DType::F8E4M3FN => f8e4m3fn_to_f64(f64_to_f8e4m3fn(x)),
         _ => x,
     }

@@ -1,4 +1,4 @@
-"""Operators of other namespaces that exports carry: torchvision's and quantized_decomposed's, and fake quantisation."""
+"""Operators of other namespaces that exports carry: torchvision's, quantized_decomposed's and torchao's, and fake quantisation."""
 
 from values import *
 import torchvision  # noqa: F401
@@ -68,3 +68,35 @@ def cases(r):
         r(fused + ".default", x, w, labels, bias, pos(5), reduction, -100, 0.0, 2, "accumulate", f32, False, False, False, False)
     r(fused + ".default", x, w, labels, None, None, "mean", -100, 0.0, 4, "accumulate", f32, False, False, False, False)
     r(fused + "_no_reduction.default", x, w, labels, bias, None, -100, 3, "accumulate", f32)
+
+    torchao(r)
+
+
+def torchao(r):
+    """Scales per tensor, row, column and block; `pip install torchao` (0.18)."""
+    import torchao.quantization  # noqa: F401  registers torchao::*
+
+    ao = torch.ops.torchao
+    x = f(4, 6) * 3
+    for block in ([4, 6], [1, 6], [4, 1], [2, 3], [1, 2]):
+        for mapping in ("ASYMMETRIC", "SYMMETRIC", "SYMMETRIC_NO_CLIPPING_ERR"):
+            for dtype, low, high in ((i8, None, None), (i8, -8, 7), (u8, 0, 15)):
+                if dtype == u8 and mapping == "SYMMETRIC_NO_CLIPPING_ERR":
+                    continue
+                r("torchao.choose_qparams_affine.default", x, mapping, block, dtype, low, high)
+                scale, zero = ao.choose_qparams_affine(x, mapping, block, dtype, low, high, None, None, i32)
+                r("torchao.quantize_affine.default", x, block, scale, zero, dtype, low, high)
+                quantised = ao.quantize_affine(x, block, scale, zero, dtype, low, high)
+                r("torchao.dequantize_affine.default", quantised, block, scale, zero, dtype, low, high, f32)
+        r("torchao.dequantize_affine.default", quantised, block, scale, None, dtype, low, high, torch.bfloat16)
+        r("torchao.choose_qparams_affine.default", x, "ASYMMETRIC", block, i8, -128, 127, 1e-5, f32, i8, True)
+        r("torchao.choose_qparams_affine.default", x.to(torch.bfloat16), "SYMMETRIC", block, i8, -128, 127, None, f32)
+        for narrow in (torch.float8_e4m3fn, torch.float8_e5m2):
+            r("torchao.choose_scale_float8.default", x, block, narrow, f32)
+            r("torchao.choose_scale_float8.default", x, block, narrow, f32, 0.5, 2.0)
+            scale = ao.choose_scale_float8(x, block, narrow)
+            r("torchao.quantize_affine_float8_non_decomposed.default", x, scale, narrow)
+            quantised = ao.quantize_affine_float8_non_decomposed(x, scale, narrow)
+            r("torchao.dequantize_affine_float8_non_decomposed.default", quantised, scale, torch.bfloat16)
+    r("torchao.quantize_affine.default", x.half(), [4, 6], t(0.05), t(3, i32), i8)
+    r("torchao.choose_qparams_affine.default", f(3, 4, 5), "ASYMMETRIC", [1, 4, 5], u8)

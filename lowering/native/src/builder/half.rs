@@ -1,10 +1,58 @@
-//! Conversions to and from f16 and bf16.
+//! Conversions to and from f16, bf16 and the 8-bit floats.
 //!
 //! Where the target has no instruction, LLVM would call compiler-rt (`__extendhfsf2`, `__truncsfbf2`, …), which a
 //! library that depends on libc alone must not need. So bf16 always, and f16 without F16C, are converted by integer
-//! operations here: round to nearest even, subnormals kept, NaN stays NaN.
+//! operations here, and so are the 8-bit floats: round to nearest even, subnormals kept, NaN stays NaN.
 
 use super::{Elem, Func, IntPredicate, Type, Val};
+
+/// A binary float narrower than f32, by its fields.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Format {
+    /// Memory element.
+    elem: Elem,
+    bits: u32,
+    mantissa: u32,
+    bias: i64,
+    /// The first f32 that is too large, as bits.
+    limit: i64,
+    /// What a number that is too large becomes.
+    overflow: i64,
+    nan: i64,
+    /// Whether all codes of the largest exponent are infinite or NaN, not only the last one.
+    ieee: bool,
+}
+
+impl Format {
+    const F16: Format = Format {
+        elem: Elem::I16,
+        bits: 16,
+        mantissa: 10,
+        bias: 15,
+        limit: (127 + 16) << 23,
+        overflow: 0x7c00,
+        nan: 0x7e00,
+        ieee: true,
+    };
+    /// 5 bits of exponent, 2 of mantissa.
+    pub const F8E5M2: Format =
+        Format { elem: Elem::I8, bits: 8, mantissa: 2, overflow: 0x7c, nan: 0x7f, ..Format::F16 };
+    /// 4 bits of exponent, 3 of mantissa, no infinities: too large is NaN.
+    pub const F8E4M3FN: Format = Format {
+        elem: Elem::I8,
+        bits: 8,
+        mantissa: 3,
+        bias: 7,
+        limit: 1087 << 20,
+        overflow: 0x7f,
+        nan: 0x7f,
+        ieee: false,
+    };
+
+    fn shift(self) -> i64 {
+        23 - i64::from(self.mantissa)
+    }
+}
 
 impl Func<'_> {
     /// Float to float of another width (widening exact, narrowing to nearest even; f64 to a 16-bit format goes
@@ -64,7 +112,7 @@ impl Func<'_> {
             let ty = half.ty.with_elem(Elem::F32);
             return self.op(ty, format!("arith.extf {half} : {} to {ty}", half.ty));
         }
-        self.f16_bits_to_f32(bits)
+        self.widen_format(bits, Format::F16)
     }
 
     /// An f32 value rounded to f16 or bf16 (`format`), as i16 bits.
@@ -81,7 +129,7 @@ impl Func<'_> {
             let half = self.op(ty, format!("arith.truncf {value} : {} to {ty}", value.ty));
             return self.bitcast(half, Elem::I16);
         }
-        self.f32_to_f16_bits(value)
+        self.narrow_format(value, Format::F16)
     }
 
     fn f32_to_bf16_bits(&mut self, a: Val) -> Val {
@@ -101,28 +149,36 @@ impl Func<'_> {
         self.cast_int(bits, Type::Scalar(Elem::I16), false)
     }
 
-    fn f16_bits_to_f32(&mut self, bits: Val) -> Val {
+    /// The f32 value of a narrow float's bits.
+    pub fn widen_format(&mut self, bits: Val, format: Format) -> Val {
         let h = self.cast_int(bits, Type::I32, false);
         let int = h.ty;
         let c = |b: &mut Self, x: i64| b.int(int, x);
-        let (magnitude, sign) = (c(self, 0x7fff), c(self, 0x8000));
-        let (thirteen, sixteen) = (c(self, 13), c(self, 16));
+        let top = 1i64 << (format.bits - 1);
+        let (magnitude, sign) = (c(self, top - 1), c(self, top));
+        let (up, left) = (c(self, format.shift()), c(self, i64::from(32 - format.bits)));
         let sign = self.andi(h, sign);
-        let sign = self.shli(sign, sixteen);
+        let sign = self.shli(sign, left);
         let m = self.andi(h, magnitude);
-        let m = self.shli(m, thirteen);
-        let exponent_mask = c(self, 0x7c00 << 13);
+        let m = self.shli(m, up);
+        let exponents = ((top - 1) >> format.mantissa) << 23;
+        let exponent_mask = c(self, exponents);
         let exponent = self.andi(m, exponent_mask);
-        let rebias = c(self, (127 - 15) << 23);
+        let rebias = c(self, (127 - format.bias) << 23);
         let normal = self.addi(m, rebias);
         let special = self.addi(normal, rebias);
-        let is_special = self.cmpi(IntPredicate::Eq, exponent, exponent_mask);
+        let is_special = if format.ieee {
+            self.cmpi(IntPredicate::Eq, exponent, exponent_mask)
+        } else {
+            let last = c(self, (top - 1) << format.shift());
+            self.cmpi(IntPredicate::Eq, m, last)
+        };
         let zero = c(self, 0);
         let is_small = self.cmpi(IntPredicate::Eq, exponent, zero);
         let unit = c(self, 1 << 23);
         let small = self.addi(normal, unit);
         let small = self.bitcast(small, Elem::F32);
-        let magic = self.float(small.ty, f64::from(f32::from_bits(113 << 23)));
+        let magic = self.float(small.ty, 2f64.powi(1 - format.bias as i32));
         let small = self.subf(small, magic);
         let small = self.bitcast(small, Elem::I32);
         let r = self.select(is_special, special, normal);
@@ -131,41 +187,43 @@ impl Func<'_> {
         self.bitcast(r, Elem::F32)
     }
 
-    fn f32_to_f16_bits(&mut self, a: Val) -> Val {
+    /// An f32 value rounded to a narrow float, as bits.
+    pub fn narrow_format(&mut self, a: Val, format: Format) -> Val {
         let u = self.bitcast(a, Elem::I32);
         let int = u.ty;
         let c = |b: &mut Self, x: i64| b.int(int, x);
-        let (sign_mask, sixteen, thirteen, one) = (c(self, 0x8000_0000), c(self, 16), c(self, 13), c(self, 1));
+        let (sign_mask, right) = (c(self, 0x8000_0000), c(self, i64::from(32 - format.bits)));
+        let (down, one) = (c(self, format.shift()), c(self, 1));
         let sign = self.andi(u, sign_mask);
         let m = self.xori(u, sign);
-        let sign = self.shrui(sign, sixteen);
+        let sign = self.shrui(sign, right);
         // Too large, infinite, NaN.
-        let limit = c(self, (127 + 16) << 23);
+        let limit = c(self, format.limit);
         let infinity = c(self, 255 << 23);
         let is_big = self.cmpi(IntPredicate::Uge, m, limit);
         let is_nan = self.cmpi(IntPredicate::Ugt, m, infinity);
-        let (quiet, inf16) = (c(self, 0x7e00), c(self, 0x7c00));
-        let big = self.select(is_nan, quiet, inf16);
+        let (nan, overflow) = (c(self, format.nan), c(self, format.overflow));
+        let big = self.select(is_nan, nan, overflow);
         // Subnormal: the adder rounds.
-        let small_limit = c(self, 113 << 23);
+        let small_limit = c(self, (128 - format.bias) << 23);
         let is_small = self.cmpi(IntPredicate::Ult, m, small_limit);
-        let magic_bits = ((127 - 15) + (23 - 10) + 1) << 23;
+        let magic_bits = (128 - format.bias + format.shift()) << 23;
         let f = self.bitcast(m, Elem::F32);
-        let magic = self.float(f.ty, f64::from(f32::from_bits(magic_bits)));
+        let magic = self.float(f.ty, f64::from(f32::from_bits(magic_bits as u32)));
         let f = self.addf(f, magic);
         let f = self.bitcast(f, Elem::I32);
-        let magic_int = c(self, i64::from(magic_bits));
+        let magic_int = c(self, magic_bits);
         let small = self.subi(f, magic_int);
         // Normal.
-        let odd = self.shrui(m, thirteen);
+        let odd = self.shrui(m, down);
         let odd = self.andi(odd, one);
-        let rebias = c(self, (i64::from(15 - 127) << 23) + 0xfff);
+        let rebias = c(self, ((format.bias - 127) << 23) + (1 << (format.shift() - 1)) - 1);
         let normal = self.addi(m, rebias);
         let normal = self.addi(normal, odd);
-        let normal = self.shrui(normal, thirteen);
+        let normal = self.shrui(normal, down);
         let r = self.select(is_small, small, normal);
         let r = self.select(is_big, big, r);
         let r = self.ori(r, sign);
-        self.cast_int(r, Type::Scalar(Elem::I16), false)
+        self.cast_int(r, Type::Scalar(format.elem), false)
     }
 }

@@ -18,6 +18,7 @@ mod types;
 mod vector;
 
 pub use control::Scope;
+pub use half::Format;
 pub use ops::{FloatPredicate, IntPredicate};
 pub use types::{BUFFER_ELEMENTS, Elem, Type, Val};
 pub use vector::Reduction;

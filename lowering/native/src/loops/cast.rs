@@ -2,7 +2,7 @@
 
 use super::{Cx, Value, is_float, is_signed, value_elem};
 use crate::NativeError;
-use crate::builder::{Elem, FloatPredicate, IntPredicate, Type, Val};
+use crate::builder::{Elem, FloatPredicate, Format, IntPredicate, Type, Val};
 use pt2c_ir::DType;
 
 impl Cx<'_> {
@@ -67,6 +67,8 @@ impl Cx<'_> {
         match dtype {
             DType::F16 => Ok(self.b.narrow_to_bits(val, Elem::F16)),
             DType::BF16 => Ok(self.b.narrow_to_bits(val, Elem::BF16)),
+            DType::F8E4M3FN => Ok(self.b.narrow_format(val, Format::F8E4M3FN)),
+            DType::F8E5M2 => Ok(self.b.narrow_format(val, Format::F8E5M2)),
             _ => Err(NativeError::Unsupported { what: format!("conversion to {dtype}") }),
         }
     }
@@ -76,6 +78,8 @@ impl Cx<'_> {
         match dtype {
             DType::F16 => Ok(self.b.widen_bits(val, Elem::F16)),
             DType::BF16 => Ok(self.b.widen_bits(val, Elem::BF16)),
+            DType::F8E4M3FN => Ok(self.b.widen_format(val, Format::F8E4M3FN)),
+            DType::F8E5M2 => Ok(self.b.widen_format(val, Format::F8E5M2)),
             _ => Err(NativeError::Unsupported { what: format!("conversion from {dtype}") }),
         }
     }

@@ -48,6 +48,7 @@ mod special;
 pub mod statistics;
 pub mod stft;
 mod ternary;
+mod torchao;
 pub mod unary;
 mod view;
 mod vision;
@@ -117,6 +118,7 @@ pub const FAMILIES: &[&[OpDef]] = &[
     statistics::OPS,
     stft::OPS,
     ternary::OPS,
+    torchao::OPS,
     unary::OPS,
     view::OPS,
     vision::OPS,

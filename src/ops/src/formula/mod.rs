@@ -80,5 +80,8 @@ macro_rules! formula {
             sheet.finish(&results)
         })
     };
+    ($schema:literal, $function:path) => {
+        crate::formula::formula!($schema, |s, c| $function(s, c)?)
+    };
 }
 pub(crate) use formula;

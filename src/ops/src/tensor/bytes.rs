@@ -24,7 +24,7 @@ pub(super) fn read(dtype: DType, b: &[u8]) -> Scalar {
         DType::BF16 => Scalar::Float(bf16::from_le_bytes(bytes(b)).to_f64()),
         DType::F32 => Scalar::Float(f64::from(f32::from_le_bytes(bytes(b)))),
         DType::F64 => Scalar::Float(f64::from_le_bytes(bytes(b))),
-        DType::F8E5M2 => Scalar::Float(f16::from_bits(u16::from(b[0]) << 8).to_f64()),
+        DType::F8E5M2 => Scalar::Float(f8e5m2_to_f64(b[0])),
         DType::F8E4M3FN => Scalar::Float(f8e4m3fn_to_f64(b[0])),
         DType::C32 => {
             let (re, im) = (f16::from_le_bytes(bytes(b)), f16::from_le_bytes(bytes(&b[2..])));
@@ -47,7 +47,7 @@ pub(super) fn write(dtype: DType, value: Scalar, out: &mut Vec<u8>) {
         DType::BF16 => out.extend(bf16::from_f64(value.to_f64()).to_le_bytes()),
         DType::F32 => out.extend((value.to_f64() as f32).to_le_bytes()),
         DType::F64 => out.extend(value.to_f64().to_le_bytes()),
-        DType::F8E5M2 => out.push((f16::from_f64(value.to_f64()).to_bits() >> 8) as u8),
+        DType::F8E5M2 => out.push(f64_to_f8e5m2(value.to_f64())),
         DType::F8E4M3FN => out.push(f64_to_f8e4m3fn(value.to_f64())),
         DType::C32 => {
             let c = value.to_complex();
@@ -90,4 +90,23 @@ pub(super) fn f64_to_f8e4m3fn(x: f64) -> u8 {
         da.total_cmp(&db).then((a & 1).cmp(&(b & 1)))
     });
     best.unwrap_or(0) | if x.is_sign_negative() { 0x80 } else { 0 }
+}
+
+/// The upper half of an f16: 1 sign, 5 exponent (bias 15), 2 mantissa bits.
+pub(super) fn f8e5m2_to_f64(b: u8) -> f64 {
+    f16::from_bits(u16::from(b) << 8).to_f64()
+}
+
+/// The nearest value, ties to the even code; infinity from the middle behind the largest.
+pub(super) fn f64_to_f8e5m2(x: f64) -> u8 {
+    let sign = if x.is_sign_negative() { 0x80 } else { 0 };
+    let magnitude = x.abs();
+    if x.is_nan() || magnitude >= 61440.0 {
+        return sign | if x.is_nan() { 0x7f } else { 0x7c };
+    }
+    let best = (0u8..0x7c).min_by(|&a, &b| {
+        let (da, db) = ((f8e5m2_to_f64(a) - magnitude).abs(), (f8e5m2_to_f64(b) - magnitude).abs());
+        da.total_cmp(&db).then((a & 1).cmp(&(b & 1)))
+    });
+    best.unwrap_or(0) | sign
 }
