@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod batch;
 pub mod check_sizes;
 pub mod custom;
 pub mod decompose;

@@ -27,6 +27,12 @@ pub const PHASES: &[Phase] = &[
         stage: Stage::Imported,
     },
     Phase {
+        name: "batch",
+        about: "do what is mapped over slices for all slices at once",
+        run: crate::batch::batch,
+        stage: Stage::Batched,
+    },
+    Phase {
         name: "split_complex",
         about: "take complex numbers apart into real and imaginary parts",
         run: crate::split_complex::split_complex,

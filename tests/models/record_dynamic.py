@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch._higher_order_ops import map as torch_map
 from torch._higher_order_ops import scan, while_loop
+from torch._higher_order_ops.associative_scan import associative_scan
 from torch.export import Dim, export
 from torch.utils._pytree import tree_flatten
 
@@ -166,6 +167,82 @@ def sorting_types(m, x):
     return i.sort(0)[0], i.int().sort(1)[0], i.to(torch.uint8).sort(0)[0], (x > 0).sort(dim=0, stable=True)[1], x.half().sort(0)[0], x.double().sort(1, True)[0]
 
 
+def both(a, b):
+    """One step of a linear recurrence, of any two neighbouring parts."""
+    return a[0] * b[0], b[0] * a[1] + b[1]
+
+
+def combined(m, x, y):
+    return associative_scan(both, (x, y), 0)
+
+
+def combined_back(m, x, y):
+    return associative_scan(both, (x, y), 1, reverse=True)
+
+
+def printing(m, x):
+    torch.ops.aten._print("before")
+    y = x + 1
+    torch._higher_order_ops.print("sum {s}", s=y.sum())
+    return y.to(torch.promote_types(x.dtype, torch.float64))
+
+
+def mapped(m, x, y):
+    """Over different dimensions, with a shared matrix, and a result without slices."""
+    one = lambda a, c: ((a.sin() @ m.w) * c.sum(), c.max() + a.mean(), m.w * 2)
+    return torch.vmap(one, in_dims=(0, 1))(x, y)
+
+
+def mapped_mask(m, mask):
+    """A mask as transformers makes them: four nested calls of single numbers."""
+    allowed = lambda b, h, q, k: (k <= q) & mask[b, k] | (q == k)
+    for dims in ((None, None, None, 0), (None, None, 0, None), (None, 0, None, None), (0, None, None, None)):
+        allowed = torch.vmap(allowed, in_dims=dims)
+    length = torch.arange(mask.shape[1])
+    return allowed(torch.arange(mask.shape[0]), torch.arange(2), length, length)
+
+
+def mapped_shapes(m, x, i):
+    """Views, joins and indices, of slices by what is shared and by slices."""
+
+    def one(a, i):
+        b = a.unsqueeze(1).expand(-1, 2, -1).transpose(0, 2).reshape(3, -1)
+        c = torch.cat([a, m.t], 0).flip(0)[1:4, ::2]
+        d = torch.nn.functional.pad(a, (1, 2), value=0.5)
+        e = a[i] + m.t[i, 1:2] + a.index_select(1, i[:2]).sum() + m.t.index_select(0, i).sum(1, keepdim=True)
+        f = a.gather(0, i.unsqueeze(1).expand(-1, 3)) * a.scatter(0, i[:1].unsqueeze(1), a[:1, :1])
+        g = a.index_put((i,), m.t, accumulate=True) + m.t.index_add(0, i, a)
+        return b, c, d, e, f, g, torch.where(a > 0, a, m.t), a.roll(1, 0), torch.stack([a, m.t], 1)
+
+    return torch.vmap(one)(x, i)
+
+
+def mapped_reductions(m, x):
+    def one(a):
+        values, indices = a.sort(0)
+        top, where = a.topk(2, 1)
+        numbers = a.softmax(-1), a.logsumexp(0), a.std(1), a.amax(), a.argmax(1), a.cumsum(0), a.norm(), a.prod(1)
+        return *numbers, values, indices, top, where, *torch.var_mean(a, 0), torch.einsum("ij,kj->ik", a, m.t), a @ a.t()
+
+    return torch.vmap(one, in_dims=2)(x)
+
+
+def mapped_networks(m, x):
+    def one(a, w):
+        b = torch.nn.functional.conv1d(a, m.w, padding=1) + torch.nn.functional.conv1d(a, w, groups=2, padding=1)
+        c = torch.nn.functional.max_pool1d(b, 2) + torch.nn.functional.avg_pool1d(b, 2)
+        d = torch.nn.functional.layer_norm(c, c.shape[-1:])
+        return b, torch.nn.functional.gelu(d), torch.linalg.solve(a[0, :, :2] @ a[0, :, :2].t() + torch.eye(2), b[0, :2])
+
+    return torch.vmap(one)(x, m.ws[: x.shape[0]] * 2)
+
+
+def mapped_in_steps(m, x):
+    """Attention, which is a primitive of its own: a loop over the slices."""
+    attention = torch.nn.functional.scaled_dot_product_attention
+    return torch.vmap(lambda a: attention(a, a * 2, a @ m.w, is_causal=True).relu())(x)
+
+
 def stateful(m, x):
     m.seen[: x.shape[0]] = x[:, 0]
     m.steps.add_(1)
@@ -184,6 +261,7 @@ def with_nan(n):
 
 
 b = {0: Dim("b")}
+more = {0: Dim("b", min=5)}
 integers = lambda n: (torch.randint(-2, 3, (n, 2)),)
 CASES = {
     "masks": (Module(masks), xs(5, 1, 40), (b,)),
@@ -209,10 +287,22 @@ CASES = {
     "running": (Module(running), xs(5, 2, 40), (b,)),
     "running_back": (Module(running_back, w=torch.randn(3, 3)), xs(5, 2, 11), (b,)),
     "each": (Module(each), [(x[0], torch.ones(3)) for x in xs(5, 2)], (b, None)),
+    "combined": (Module(combined), [(torch.rand(n, 4), torch.randn(n, 4)) for n in (5, 9, 33)], (more, more)),
+    "combined_back": (Module(combined_back), [(torch.rand(n, 4), torch.randn(n, 4)) for n in (5, 9)], (more, more)),
+    "mapped": (Module(mapped, w=torch.randn(4, 3)), [(torch.randn(n, 4), torch.randn(6, n)) for n in (5, 1, 33)], (b, {1: Dim("b")})),
+    "mapped_mask": (Module(mapped_mask), [(torch.rand(n, k) > 0.5,) for n, k in ((3, 7), (2, 19))], ({0: Dim("b"), 1: Dim("k")},)),
+    "mapped_shapes": (Module(mapped_shapes, t=torch.randn(4, 3)), [(torch.randn(5, 4, 3), torch.randint(0, 3, (5, 4)))], (None, None)),
+    "mapped_reductions": (Module(mapped_reductions, t=torch.randn(2, 3)), [(torch.randn(4, 3, n),) for n in (5, 2, 17)], ({2: Dim("b")},)),
+    "mapped_networks": (Module(mapped_networks, w=torch.randn(4, 2, 3), ws=torch.randn(8, 4, 1, 3)), [(torch.randn(5, 2, 2, 8),)], (None,)),
+    "mapped_in_steps": (Module(mapped_in_steps, w=torch.randn(5, 5)), [(torch.randn(4, 2, 3, 5),)], (None,)),
+    "printing": (Module(printing), xs(5, 2), (b,)),
     "sorting": (Module(sorting), [with_nan(7), *xs(2, 100)], (b,)),
     "sorting_types": (Module(sorting_types), xs(7, 50), (b,)),
     "stateful": (Module(stateful, seen=torch.zeros(64), steps=torch.tensor(0)), xs(5, 9), ({0: Dim("b", min=2, max=64)},)),
 }
+
+# What PyTorch's functionalisation adds is in these as well: effect tokens.
+DECOMPOSED = ("printing",)
 
 
 def keyed(leaves):
@@ -229,6 +319,8 @@ def record(name):
     module, samples, dynamic = CASES[name]
     initial = {k: v.clone() for k, v in module.state_dict().items()}
     program = export(module, samples[0], dynamic_shapes={"args": dynamic})
+    if name in DECOMPOSED:
+        program = program.run_decompositions({})
     module.load_state_dict(initial)
     graphs = [m.graph for m in program.graph_module.modules() if isinstance(m, torch.fx.GraphModule)]
     for node in (node for graph in graphs for node in graph.nodes):

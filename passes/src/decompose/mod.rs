@@ -119,14 +119,14 @@ pub fn decompose_program(program: &Program) -> Result<Program, Diagnostic> {
 }
 
 /// Which node could not be decomposed, and why.
-struct Failure {
-    node: String,
-    op: String,
-    location: LocationId,
-    error: OpError,
+pub(crate) struct Failure {
+    pub(crate) node: String,
+    pub(crate) op: String,
+    pub(crate) location: LocationId,
+    pub(crate) error: OpError,
 }
 
-fn decompose_graph(graph: &Graph, scope: &Scope) -> Result<Graph, Failure> {
+pub(crate) fn decompose_graph(graph: &Graph, scope: &Scope) -> Result<Graph, Failure> {
     let mut build = GraphBuild {
         graph: Graph::new(),
         scope,

@@ -1,9 +1,9 @@
 //! The reference interpreter: runs a program node by node with the table's evaluation, at any phase.
 
-use crate::{Call, OpError, Tensor, lookup};
+use crate::{Call, OpError, Scalar, Tensor, lookup};
 use indexmap::IndexMap;
 use pt2c_ir::dim::{Dim, Pred, Scope, Symbol};
-use pt2c_ir::{Arg, Constraint, Graph, InputKind, Node, NodeId, NodeKind, OutputKind, Program, ValueId};
+use pt2c_ir::{Arg, Constraint, Fact, Graph, InputKind, Node, NodeId, NodeKind, OutputKind, Program, ValueId};
 use std::collections::BTreeMap;
 
 /// Why a program could not be run.
@@ -299,37 +299,66 @@ fn call(
             [Arg::Graph(body), Arg::Tensors(carried), Arg::Tensors(scanned), Arg::Tensors(captured), Arg::Int(size), _],
         ) => {
             let reverse = operands.get(5).and_then(Arg::as_bool).unwrap_or(false);
+            let lists = [list(carried), list(scanned), list(captured)];
             let size = size.as_int().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
-            let (mut carried, scanned, captured) = (list(carried), list(scanned), list(captured));
-            let count = carried.len();
-            let mut stacked: Vec<Vec<Tensor>> = vec![Vec::new(); node.outputs.len().saturating_sub(count)];
-            for i in (0..size).map(|i| if reverse { size - 1 - i } else { i }) {
-                let slices = scanned.iter().map(|x| crate::host::select(x, 0, i));
-                let inputs: Vec<Tensor> =
-                    carried.iter().cloned().chain(slices).chain(captured.iter().cloned()).collect();
-                let mut results = run(body, &inputs, symbols)?;
-                let slices = results.split_off(count.min(results.len()));
-                stacked.iter_mut().zip(slices).for_each(|(all, one)| all.push(one));
-                carried = results;
-            }
-            for (mut all, fact) in stacked.into_iter().zip(node.outputs.iter().skip(count)) {
-                if reverse {
-                    all.reverse();
-                }
-                let own: Vec<Dim> = fact.shape.iter().skip(1).map(|d| d.subs(symbols)).collect();
-                let own = crate::shape::known(&own).map_err(fail)?;
-                let shape = [&[size], own.as_slice()].concat();
-                let elements = all.iter().flat_map(|t| (0..t.numel()).map(|i| t.get(i))).collect::<Vec<_>>();
-                carried.push(Tensor::from_fn(fact.dtype, &shape, |i| {
-                    elements.get(i).copied().unwrap_or(crate::Scalar::Int(0))
-                }));
-            }
-            return Ok(carried);
+            let mut one = |inputs: &[Tensor]| run(body, inputs, symbols);
+            let (mut last, stacked) = iterate(&mut one, lists, size, reverse)?;
+            let facts = node.outputs.get(last.len()..).unwrap_or_default();
+            last.extend(stack(&stacked, facts, size, symbols).map_err(fail)?);
+            return Ok(last);
+        }
+        ("prim.vmap", [Arg::Graph(body), Arg::Tensors(scanned), Arg::Tensors(captured), Arg::Int(size)]) => {
+            let lists = [Vec::new(), list(scanned), list(captured)];
+            let size = size.as_int().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+            let mut one = |inputs: &[Tensor]| run(body, inputs, symbols);
+            let (_, stacked) = iterate(&mut one, lists, size, false)?;
+            return stack(&stacked, &node.outputs, size, symbols).map_err(fail);
         }
         _ => {}
     }
     let op = lookup(op).ok_or_else(|| fail(OpError::UnknownOperator(op.to_string())))?;
     (op.def.eval)(&Call { op, args: &operands, scope: &Scope::default() }).map_err(fail)
+}
+
+/// Runs a body for every index of the scanned tensors (`lists` are the carried, the scanned and the captured ones). Gives
+/// the last carried tensors, and the slices of every other result in the order of the index; none where there is no index.
+fn iterate(
+    run: &mut dyn FnMut(&[Tensor]) -> Result<Vec<Tensor>, InterpretError>,
+    [mut carried, scanned, captured]: [Vec<Tensor>; 3],
+    size: usize,
+    reverse: bool,
+) -> Result<(Vec<Tensor>, Vec<Vec<Tensor>>), InterpretError> {
+    let mut stacked: Vec<Vec<Tensor>> = Vec::new();
+    for i in (0..size).map(|i| if reverse { size - 1 - i } else { i }) {
+        let slices = scanned.iter().map(|x| crate::host::select(x, 0, i));
+        let inputs: Vec<Tensor> = carried.iter().cloned().chain(slices).chain(captured.iter().cloned()).collect();
+        let mut results = run(&inputs)?;
+        let slices = results.split_off(carried.len().min(results.len()));
+        stacked.resize(slices.len(), Vec::new());
+        stacked.iter_mut().zip(slices).for_each(|(all, one)| all.push(one));
+        carried = results;
+    }
+    if reverse {
+        stacked.iter_mut().for_each(|all| all.reverse());
+    }
+    Ok((carried, stacked))
+}
+
+/// The slices of each result one behind the other, as tensors of these types.
+fn stack(
+    stacked: &[Vec<Tensor>],
+    facts: &[Fact],
+    size: usize,
+    symbols: &BTreeMap<Symbol, Dim>,
+) -> Result<Vec<Tensor>, OpError> {
+    let one = |(i, fact): (usize, &Fact)| {
+        let own: Vec<Dim> = fact.shape.iter().skip(1).map(|d| d.subs(symbols)).collect();
+        let shape = [&[size], crate::shape::known(&own)?.as_slice()].concat();
+        let slices = stacked.get(i).map_or(&[][..], Vec::as_slice);
+        let elements: Vec<Scalar> = slices.iter().flat_map(|t| (0..t.numel()).map(|i| t.get(i))).collect();
+        Ok(Tensor::from_fn(fact.dtype, &shape, |i| elements.get(i).copied().unwrap_or(Scalar::Int(0))))
+    };
+    facts.iter().enumerate().map(one).collect()
 }
 
 /// Runs the body of a region: a graph without tensors of the program.

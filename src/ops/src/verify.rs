@@ -16,7 +16,9 @@ use pt2c_ir::{Arg, Diagnostic, Fact, Graph, Node, NodeKind, Program, ValueId};
 pub enum Stage {
     /// As imported: PyTorch's operators only.
     Imported,
-    /// Without complex values: PyTorch's operators, and primitives where there were complex ones.
+    /// Nothing is mapped over slices: PyTorch's operators, and primitives where there was a `prim.vmap`.
+    Batched,
+    /// Without complex values: PyTorch's operators, and primitives where there were complex ones too.
     Real,
     /// Decomposed: primitives only.
     Primitives,
@@ -26,8 +28,9 @@ pub enum Stage {
 
 impl Stage {
     /// The stages by name, in order.
-    pub const ALL: [(&'static str, Stage); 4] = [
+    pub const ALL: [(&'static str, Stage); 5] = [
         ("imported", Stage::Imported),
+        ("batched", Stage::Batched),
         ("real", Stage::Real),
         ("primitives", Stage::Primitives),
         ("fused", Stage::Fused),
@@ -53,6 +56,9 @@ impl Stage {
 
     /// Why an operator is not legal, if it is not. `inside` says whether the call stands in a region.
     fn forbids(self, op: &str, inside: bool) -> Option<&'static str> {
+        if op == "prim.vmap" && self != Stage::Imported {
+            return Some("what is mapped has become operators or a loop");
+        }
         if lookup(op).is_some_and(|op| op.def.tags.has(Tags::CONTROL)) {
             return inside.then_some("a region computes, it directs nothing");
         }

@@ -52,6 +52,10 @@ pub const OPS: &[OpDef] = &[
         outside,
     )
     .tagged(CONTROL),
+    // The same for every index of dimension 0 of the `scanned` tensors, in any order: the body takes the slices and
+    // `captured`, and gives slices of the results. Only up to `batch`, which makes operators or a loop of it.
+    OpDef::new("vmap(Graph body, Tensor[] scanned, Tensor[] captured, SymInt size) -> (...)", infer_vmap, outside)
+        .tagged(Tags::CONTROL),
     // The interpreter runs a region itself, since only it knows the values of the symbols; this is for bodies
     // without symbolic sizes.
     OpDef::new("region(Tensor[] operands, Graph body, str kind) -> (...)", infer_region, |c| {
@@ -188,8 +192,19 @@ fn infer_loop(c: &Call<'_, Fact>) -> Result<Vec<Fact>, OpError> {
     if results.len() < carried.len() {
         return Err(OpError::Invalid(format!("a loop carries {}, its body gives {}", carried.len(), results.len())));
     }
-    let stacked = |f: &Fact| Fact::new(f.dtype, [&[size.clone()], f.shape.as_slice()].concat());
+    let stacked = |f: &Fact| stacked(&size, f);
     Ok(carried.iter().map(|f| (*f).clone()).chain(results.iter().skip(carried.len()).map(stacked)).collect())
+}
+
+fn infer_vmap(c: &Call<'_, Fact>) -> Result<Vec<Fact>, OpError> {
+    let size = c.dim("size")?;
+    let results = results(c, "body", c.tensors("scanned")?.len() + c.tensors("captured")?.len())?;
+    Ok(results.iter().map(|f| stacked(&size, f)).collect())
+}
+
+/// So many of these, one behind the other.
+fn stacked(size: &Dim, f: &Fact) -> Fact {
+    Fact::new(f.dtype, [&[size.clone()], f.shape.as_slice()].concat())
 }
 
 /// The facts of the body's outputs. They may speak of the same symbols as the operands.

@@ -6,6 +6,7 @@
 //! | `prim.cond` | `cond` |
 //! | `prim.while` | `while_loop` |
 //! | `prim.loop` | `scan`, or `map_impl` where nothing is carried |
+//! | `prim.vmap` | `map_impl`: archives have no other form that is one node |
 //! | `prim.bind` | `item` |
 //! | `prim.assert` | `_assert_async.msg` |
 //!
@@ -163,6 +164,12 @@ impl<'a> Nodes<'a> {
                 }
                 inputs.extend([tensors(scanned, &[]), tensors(captured, &carriers)]);
                 writer.control(hop(name), inputs, &node.name, facts)
+            }
+            ("vmap", [Arg::Graph(body), Arg::Tensors(scanned), Arg::Tensors(captured), _]) if !scanned.is_empty() => {
+                let carriers = self.carriers(&[body], writer)?;
+                let body = self.body(body, "body", false, &carriers, writer)?;
+                let inputs = vec![body, tensors(scanned, &[]), tensors(captured, &carriers)];
+                writer.control(hop("map_impl"), inputs, &node.name, facts)
             }
             _ => Err(ExportError::Primitive { op: format!("prim.{op}") }),
         }

@@ -5,6 +5,7 @@
 //! | `cond` | `prim.cond` |
 //! | `while_loop` | `prim.while` |
 //! | `scan`, `map_impl` | `prim.loop` |
+//! | `associative_scan` | `prim.loop` behind the first element, and `cat` |
 //!
 //! Bodies take the operands in order. What a body returns twice, or returns of its operands, is computed by it, so
 //! that every result has memory of its own.
@@ -15,7 +16,8 @@ use pt2c_ir::dim::Dim;
 use pt2c_ir::{Arg, DType, Fact, Graph, LocationId, ValueId};
 
 use super::error::{ImportError, ImportErrorKind};
-use super::functionalize::{Names, Owner};
+use super::facts::Typed;
+use super::functionalize::{Names, Owner, add};
 use super::graph::{Builder, insert};
 use crate::schema::{self, Argument, Node};
 
@@ -57,6 +59,9 @@ impl Builder<'_> {
     ) -> Result<(), ImportError> {
         let malformed = || ImportErrorKind::argument("operands", "are not what the operator takes");
         let results = self.results(source, node)?;
+        if op == "higher_order.associative_scan" {
+            return self.associative_scan(names, node, results, location);
+        }
         let facts: Vec<Fact> = results.iter().map(|(_, typed)| typed.fact.clone()).collect();
         let (name, args) = match op {
             "higher_order.cond" => {
@@ -124,6 +129,75 @@ impl Builder<'_> {
         Ok(())
     }
 
+    /// Every result begins with the first element of its operand; each next one is the body of the last and the next
+    /// element. The order of the combinations is free, and this one needs the fewest.
+    fn associative_scan(
+        &mut self,
+        names: &mut Names,
+        node: &Node,
+        results: Vec<(Option<String>, Typed)>,
+        location: LocationId,
+    ) -> Result<(), ImportError> {
+        let malformed = || ImportErrorKind::argument("operands", "are not what the operator takes");
+        let parts = parts(node, 0)?;
+        let ([body], [scanned, captured @ ..]) = (parts.graphs.as_slice(), parts.lists.as_slice()) else {
+            return Err(malformed().into());
+        };
+        let (mut first, mut rest) = (Vec::new(), Vec::new());
+        let mut size = None;
+        for name in scanned {
+            let x = self.read(names, name, location)?;
+            let fact = self.graph.fact(x).cloned().ok_or_else(malformed)?;
+            let (n, element) = fact.shape.split_first().ok_or_else(malformed)?;
+            let (n, element) = (n.clone(), Fact::new(fact.dtype, element.to_vec()));
+            let others = Fact::new(fact.dtype, [&[&n - 1], element.shape.as_slice()].concat());
+            let at = |i: &Dim| Arg::Int(i.clone());
+            let args = vec![Arg::Tensor(x), at(&Dim::ZERO), at(&Dim::ZERO)];
+            first.push(add(&mut self.graph, "aten.select.int", args, "first", element, location)?);
+            let args = vec![Arg::Tensor(x), at(&Dim::ZERO), at(&Dim::ONE), at(&n), at(&Dim::ONE)];
+            rest.push(add(&mut self.graph, "aten.slice.Tensor", args, "rest", others, location)?);
+            size = Some(n);
+        }
+        let size = size.ok_or_else(malformed)?;
+        let mut body = self.own_graph(body)?;
+        let outputs: Vec<ValueId> = body.output_values().collect();
+        if outputs.len() != first.len() || results.len() != first.len() {
+            return Err(malformed().into());
+        }
+        for value in outputs {
+            let kept = copy(&mut body, value)?;
+            body.outputs.push(Arg::Tensor(kept));
+        }
+        let list = |values: &[ValueId]| Arg::Tensors(values.iter().map(|v| Some(*v)).collect());
+        let captured = self.operands(names, &captured.concat(), location)?;
+        let args = vec![
+            Arg::Graph(Arc::new(body)),
+            list(&first),
+            list(&rest),
+            captured,
+            Arg::Int(&size - 1),
+            Arg::Bool(false),
+        ];
+        let facts = |values: &[ValueId]| values.iter().filter_map(|v| self.graph.fact(*v).cloned()).collect::<Vec<_>>();
+        let facts = [facts(&first), facts(&rest)].concat();
+        let id = self.graph.add_call("prim.loop", args, &super::graph::node_name(node), facts, location);
+        let id = id.map_err(|error| ImportErrorKind::Undefined { name: error.to_string() })?;
+        for (i, (head, (result, typed))) in first.iter().zip(results).enumerate() {
+            let shape = [&[Dim::ONE], typed.fact.shape.get(1..).unwrap_or_default()].concat();
+            let args = vec![Arg::Tensor(*head), Arg::Int(Dim::ZERO)];
+            let fact = Fact::new(typed.fact.dtype, shape);
+            let head = add(&mut self.graph, "aten.unsqueeze.default", args, "first", fact, location)?;
+            let tail = ValueId { node: id, index: (first.len() + i) as u32 };
+            let args = vec![list(&[head, tail]), Arg::Int(Dim::ZERO)];
+            let whole = add(&mut self.graph, "aten.cat.default", args, "scanned", typed.fact.clone(), location)?;
+            let view = self.memories.allocate(whole, typed, Owner::Intermediate);
+            if let Some(result) = result {
+                insert(names, &result, view)?;
+            }
+        }
+        Ok(())
+    }
+
     fn operands(&mut self, names: &mut Names, list: &[&str], location: LocationId) -> Result<Arg, ImportErrorKind> {
         let values = list.iter().map(|name| self.read(names, name, location).map(Some));
         values.collect::<Result<Vec<_>, _>>().map(Arg::Tensors)
@@ -131,38 +205,50 @@ impl Builder<'_> {
 
     /// A body that returns tensors, none of them one that it takes.
     fn own(&mut self, source: &schema::Graph) -> Result<Arg, ImportError> {
-        let mut graph = self.body(source)?;
-        let outputs = std::mem::take(&mut graph.outputs);
-        let mut own: Vec<Arg> = Vec::with_capacity(outputs.len());
-        for output in outputs {
-            own.push(match output {
-                Arg::Tensor(value) => {
-                    let taken = graph.inputs().any(|input| input == value) || own.contains(&Arg::Tensor(value));
-                    Arg::Tensor(if taken { copy(&mut graph, value)? } else { value })
-                }
-                Arg::Int(dim) => Arg::Tensor(integer(&mut graph, dim)?),
-                other => {
-                    return Err(ImportErrorKind::unsupported(
-                        format!("a body of control flow that returns {other:?}"),
-                        "return tensors",
-                    )
-                    .into());
-                }
-            });
-        }
-        graph.outputs = own;
-        Ok(Arg::Graph(Arc::new(graph)))
+        self.own_graph(source).map(|graph| Arg::Graph(Arc::new(graph)))
     }
+
+    fn own_graph(&mut self, source: &schema::Graph) -> Result<Graph, ImportError> {
+        let mut graph = self.body(source)?;
+        own_results(&mut graph)?;
+        Ok(graph)
+    }
+}
+
+/// Makes the outputs of a body tensors that are computed in it, each once.
+///
+/// # Errors
+/// Outputs that are neither tensors nor integers.
+pub(super) fn own_results(graph: &mut Graph) -> Result<(), ImportErrorKind> {
+    let outputs = std::mem::take(&mut graph.outputs);
+    let mut own: Vec<Arg> = Vec::with_capacity(outputs.len());
+    for output in outputs {
+        own.push(match output {
+            Arg::Tensor(value) => {
+                let taken = graph.inputs().any(|input| input == value) || own.contains(&Arg::Tensor(value));
+                Arg::Tensor(if taken { copy(graph, value)? } else { value })
+            }
+            Arg::Int(dim) => Arg::Tensor(integer(graph, dim)?),
+            other => {
+                return Err(ImportErrorKind::unsupported(
+                    format!("a body of control flow that returns {other:?}"),
+                    "return tensors",
+                ));
+            }
+        });
+    }
+    graph.outputs = own;
+    Ok(())
 }
 
 fn copy(graph: &mut Graph, value: ValueId) -> Result<ValueId, ImportErrorKind> {
     let fact = graph.fact(value).cloned().ok_or_else(|| ImportErrorKind::Undefined { name: "a result".into() })?;
     let args = vec![Arg::Tensor(value), Arg::None];
-    super::functionalize::add(graph, "aten.clone.default", args, "result", fact, LocationId::UNKNOWN)
+    add(graph, "aten.clone.default", args, "result", fact, LocationId::UNKNOWN)
 }
 
 fn integer(graph: &mut Graph, dim: Dim) -> Result<ValueId, ImportErrorKind> {
     let args = vec![Arg::Int(dim), Arg::DType(DType::I64), Arg::None, Arg::None, Arg::None];
     let fact = Fact::new(DType::I64, Vec::<Dim>::new());
-    super::functionalize::add(graph, "aten.scalar_tensor.default", args, "number", fact, LocationId::UNKNOWN)
+    add(graph, "aten.scalar_tensor.default", args, "number", fact, LocationId::UNKNOWN)
 }

@@ -67,18 +67,33 @@ impl<'s> Builder<'s> {
     /// # Errors
     /// [`ImportError`] with the node and the user's line.
     pub fn nodes(&mut self, source: &schema::Graph, names: &mut Names) -> Result<(), ImportError> {
-        for node in &source.nodes {
-            let op = schemas::op_name(&node.target);
-            if let Err(error) = self.node(source, names, node, &op) {
-                let error = error.locate(node, &op);
-                match &mut self.shared.errors {
-                    Some(errors) => errors.push(error),
-                    None => return Err(error),
-                }
-                self.stand_in(source, names, node, &op);
+        let nodes: Vec<&Node> = source.nodes.iter().collect();
+        self.list(source, names, &nodes)
+    }
+
+    /// Imports a node; an error is kept, if errors are, and its results are defined all the same.
+    pub(super) fn node_or_error(
+        &mut self,
+        source: &schema::Graph,
+        names: &mut Names,
+        node: &Node,
+    ) -> Result<(), ImportError> {
+        let op = schemas::op_name(&node.target);
+        if let Err(error) = self.node(source, names, node, &op) {
+            let error = error.locate(node, &op);
+            match &mut self.shared.errors {
+                Some(errors) => errors.push(error),
+                None => return Err(error),
             }
+            self.stand_in(source, names, node, &op);
         }
         Ok(())
+    }
+
+    /// A builder of a nested graph, which may never run.
+    pub(super) fn nested(&mut self) -> Builder<'_> {
+        let autocast = self.autocast;
+        Builder { nested: true, autocast, ..Builder::new(self.shared) }
     }
 
     /// Defines the results of a node that could not be imported, so that what uses them can be looked at too.
@@ -98,9 +113,18 @@ impl<'s> Builder<'s> {
         }
     }
 
-    fn node(&mut self, source: &schema::Graph, names: &mut Names, node: &Node, op: &str) -> Result<(), ImportError> {
+    pub(super) fn node(
+        &mut self,
+        source: &schema::Graph,
+        names: &mut Names,
+        node: &Node,
+        op: &str,
+    ) -> Result<(), ImportError> {
         let location = self.shared.locations.intern(location::of_node(node));
         if self.number(source, names, node, op, location)? || self.assertion(source, names, node, op, location)? {
+            return Ok(());
+        }
+        if self.effect(source, names, node, op, location)? {
             return Ok(());
         }
         if let Some(inner) = inlined(node, op)? {
@@ -423,8 +447,7 @@ impl<'s> Builder<'s> {
 
     /// A nested graph: its tensors in, tensors out.
     pub(super) fn body(&mut self, source: &schema::Graph) -> Result<Graph, ImportError> {
-        let autocast = self.autocast;
-        let mut builder = Builder { nested: true, autocast, ..Builder::new(self.shared) };
+        let mut builder = self.nested();
         let mut names = Names::new();
         for input in &source.inputs {
             if let Argument::AsTensor(tensor) = input {
@@ -536,7 +559,7 @@ fn inlined<'a>(node: &'a Node, op: &str) -> Result<Option<Inlined<'a>>, ImportEr
     Ok(Some(Inlined { graph, operands, autocast }))
 }
 
-fn tensor_names(argument: &Argument) -> Vec<&str> {
+pub(super) fn tensor_names(argument: &Argument) -> Vec<&str> {
     match argument {
         Argument::AsTensor(tensor) => vec![&tensor.name],
         Argument::AsTensors(tensors) => tensors.iter().map(|t| t.name.as_str()).collect(),

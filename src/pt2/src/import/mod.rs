@@ -10,6 +10,7 @@ mod arguments;
 mod assertions;
 mod autocast;
 mod control;
+mod effects;
 mod error;
 mod facts;
 mod functionalize;
@@ -19,6 +20,7 @@ mod numbers;
 pub(crate) mod schemas;
 mod sizes;
 mod symbols;
+mod vmap;
 
 use std::collections::BTreeSet;
 
@@ -213,13 +215,8 @@ impl Inputs {
                     )
                     .into());
                 }
-                schema::InputSpec::Token(token) => {
-                    return Err(ImportErrorKind::unsupported(
-                        format!("the effect token {:?} as an input", token.arg.name),
-                        "remove the operators with side effects (printing, calls into Python)",
-                    )
-                    .into());
-                }
+                // A token orders effects; nobody passes it, and the order of nodes says the same.
+                schema::InputSpec::Token(_) => {}
             }
         }
         Ok(())
@@ -391,6 +388,9 @@ fn outputs(
     let mut user = Vec::new();
     let mut mutations = Vec::new();
     for (spec, argument) in exported.graph_signature().output_specs.iter().zip(&source.outputs) {
+        if matches!(spec, schema::OutputSpec::Token(_)) {
+            continue;
+        }
         let arg = builder.output(argument, source, names)?;
         let input_index =
             |name: &str| leaf_of(name).ok_or_else(|| ImportErrorKind::Undefined { name: name.to_owned() });
@@ -414,13 +414,7 @@ fn outputs(
                 let index = input_index(&g.user_input_name)?;
                 (OutputKind::GradientOfInput(index), input_name(index))
             }
-            schema::OutputSpec::Token(token) => {
-                return Err(ImportErrorKind::unsupported(
-                    format!("the effect token {:?} as an output", token.arg.name),
-                    "remove the operators with side effects (printing, calls into Python)",
-                )
-                .into());
-            }
+            schema::OutputSpec::Token(_) => continue,
         };
         let list = match kind {
             OutputKind::BufferMutation(_) | OutputKind::InputMutation(_) => &mut mutations,

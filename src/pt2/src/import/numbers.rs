@@ -20,10 +20,14 @@ use crate::schema::{self, Argument, NamedArgument, Node, SymBoolArgument, SymFlo
 const FUNCTIONS: &[(&str, &str)] = &[
     ("abs", "aten.abs.default"),
     ("acos", "aten.acos.default"),
+    ("acosh", "aten.acosh.default"),
     ("add", "aten.add.Tensor"),
     ("and_", "aten.logical_and.default"),
     ("asin", "aten.asin.default"),
+    ("asinh", "aten.asinh.default"),
     ("atan", "aten.atan.default"),
+    ("atan2", "aten.atan2.default"),
+    ("atanh", "aten.atanh.default"),
     ("ceil", "aten.ceil.default"),
     ("cos", "aten.cos.default"),
     ("cosh", "aten.cosh.default"),
@@ -35,13 +39,17 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("gt", "aten.gt.Tensor"),
     ("le", "aten.le.Tensor"),
     ("log", "aten.log.default"),
+    ("log10", "aten.log10.default"),
+    ("log1p", "aten.log1p.default"),
     ("log2", "aten.log2.default"),
     ("lt", "aten.lt.Tensor"),
     ("mod", "aten.remainder.Tensor"),
     ("mul", "aten.mul.Tensor"),
     ("ne", "aten.ne.Tensor"),
     ("neg", "aten.neg.default"),
+    ("not_", "aten.logical_not.default"),
     ("or_", "aten.logical_or.default"),
+    ("pos", "aten.clone.default"),
     ("pow", "aten.pow.Tensor_Tensor"),
     ("round", "aten.round.default"),
     ("sin", "aten.sin.default"),
@@ -49,6 +57,8 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("sqrt", "aten.sqrt.default"),
     ("sub", "aten.sub.Tensor"),
     ("sym_float", "aten.clone.default"),
+    ("sym_int", "aten.trunc.default"),
+    ("sym_ite", "aten.where.self"),
     ("sym_max", "aten.maximum.default"),
     ("sym_min", "aten.minimum.default"),
     ("sym_not", "aten.logical_not.default"),
@@ -73,7 +83,7 @@ const TAKING_TENSORS: &[(&str, &str)] = &[
 ];
 
 /// The name of a number that is a value of the graph.
-fn name_of(argument: &Argument) -> Option<&str> {
+pub(super) fn name_of(argument: &Argument) -> Option<&str> {
     match argument {
         Argument::AsSymFloat(SymFloatArgument::AsName(name))
         | Argument::AsSymBool(SymBoolArgument::AsName(name))
@@ -147,7 +157,7 @@ impl Builder<'_> {
             operands.push(self.number_value(source, names, &input.arg, DType::F64, location)?);
         }
         let comparison = matches!(function, "eq" | "ne" | "lt" | "le" | "gt" | "ge");
-        let logical = matches!(function, "and_" | "or_" | "sym_not");
+        let logical = matches!(function, "and_" | "or_" | "sym_not" | "not_");
         let dtype = if comparison || logical { DType::Bool } else { DType::F64 };
         let result = self.simple(tensor_op, operands, dtype, location)?;
         match output {

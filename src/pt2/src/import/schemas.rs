@@ -4,6 +4,7 @@
 //! (the operator table is about meaning; saying that an operator is unsupported is the verifier's, with all of
 //! them at once).
 
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use indexmap::IndexMap;
@@ -36,6 +37,20 @@ fn aten() -> &'static IndexMap<String, Schema> {
             })
             .collect()
     })
+}
+
+/// Whether an operator draws random numbers.
+pub fn is_random(op: &str) -> bool {
+    static RANDOM: OnceLock<BTreeSet<String>> = OnceLock::new();
+    let random = RANDOM.get_or_init(|| {
+        let lines = DUMP.lines().filter_map(|line| line.split_once('\t'));
+        let drawn = lines.filter(|(_, tags)| tags.split(',').any(|tag| tag == "nondeterministic_seeded"));
+        drawn
+            .filter_map(|(schema, _)| Some(schema.strip_prefix("aten::")?.split('(').next()?.to_owned()))
+            .map(|name| if name.contains('.') { format!("aten.{name}") } else { format!("aten.{name}.default") })
+            .collect()
+    });
+    random.contains(op)
 }
 
 /// The operator's name without namespace and overload: `aten.add_.Tensor` → `add_`. `None` outside `aten`.
