@@ -75,7 +75,7 @@ pub struct Entry<'a> {
     /// `pt2c_rt_parallel_for` and `pt2c_rt_fail` (or as `NAME__rt_…`); everything else that it defines globally must
     /// begin with `NAME_`.
     pub code: Vec<CompiledObject>,
-    pub weights: &'a Weights<'a>,
+    pub weights: Weights<'a>,
 }
 
 /// All objects of the library in archive order: the given code first, then descriptor, runtime and (if embedded)
@@ -87,7 +87,7 @@ pub fn link_objects(
     placement: WeightsPlacement,
 ) -> Result<Vec<CompiledObject>, LibraryError> {
     let layout = Layout::new(spec)?;
-    let weights = Content::new(&spec.name, weights, placement)?;
+    let weights = Content::new(&spec.name, weights.clone(), placement)?;
     let mut objects = assemble(spec, &layout, code, &weights)?;
     objects.extend(weights.into_object());
     Ok(objects)
@@ -103,7 +103,7 @@ struct Content<'a> {
 }
 
 impl<'a> Content<'a> {
-    fn new(library: &'a str, weights: &Weights<'_>, placement: WeightsPlacement) -> Result<Content<'a>, LibraryError> {
+    fn new(library: &'a str, weights: Weights<'_>, placement: WeightsPlacement) -> Result<Content<'a>, LibraryError> {
         let size = weights.size();
         if placement == WeightsPlacement::File || size == 0 {
             let bytes = weights::content(weights);
@@ -171,30 +171,24 @@ pub fn write_library(
     placement: WeightsPlacement,
     folder: &Path,
 ) -> Result<LibraryFiles, LibraryError> {
-    write_entries(&spec.name, vec![Entry { spec, code, weights }], placement, folder)
+    write_entries(&spec.name, vec![Entry { spec, code, weights: weights.clone() }], placement, folder)
 }
 
 /// Writes `libNAME.a`, `NAME.h`, `NAME.json`, `NAME.pc`, `NAMEConfig.cmake` and, if asked for, `NAME.weights` into a
 /// folder that exists. The names of several entries must begin with `NAME_`; of weights that are equal there is one copy.
 pub fn write_entries(
     name: &str,
-    entries: Vec<Entry<'_>>,
+    mut entries: Vec<Entry<'_>>,
     placement: WeightsPlacement,
     folder: &Path,
 ) -> Result<LibraryFiles, LibraryError> {
-    let specs: Vec<(LibrarySpec, Layout)>;
-    let content = match entries.as_slice() {
-        [only] => {
-            specs = vec![(only.spec.clone(), Layout::new(only.spec)?)];
-            Content::new(name, only.weights, placement)?
-        }
-        several => {
-            let (merged, weights) = merge(several);
-            let placed = merged.into_iter().map(|spec| Layout::new(&spec).map(|layout| (spec, layout)));
-            specs = placed.collect::<Result<_, _>>()?;
-            Content::new(name, &weights, placement)?
-        }
+    let (specs, weights) = match entries.as_mut_slice() {
+        [only] => (vec![only.spec.clone()], std::mem::take(&mut only.weights)),
+        several => merge(several),
     };
+    let placed = specs.into_iter().map(|spec| Layout::new(&spec).map(|layout| (spec, layout)));
+    let specs = placed.collect::<Result<Vec<(LibrarySpec, Layout)>, _>>()?;
+    let content = Content::new(name, weights, placement)?;
     let mut objects = Vec::new();
     for ((spec, layout), entry) in specs.iter().zip(entries) {
         objects.extend(assemble(spec, layout, entry.code, &content)?);
@@ -232,11 +226,11 @@ pub fn write_entries(
 }
 
 /// The weights of several programs, equal pieces once, and the programs with their places in them.
-fn merge<'a>(entries: &[Entry<'a>]) -> (Vec<LibrarySpec>, Weights<'a>) {
+fn merge<'a>(entries: &mut [Entry<'a>]) -> (Vec<LibrarySpec>, Weights<'a>) {
     let mut merged = Weights::default();
     let mut specs = Vec::new();
     for entry in entries {
-        let moved = merged.absorb(entry.weights);
+        let moved = merged.absorb(&std::mem::take(&mut entry.weights));
         let place = |offset: u64| {
             let piece = moved.range(..=offset).next_back();
             piece.map_or(offset, |(old, new)| offset - old + new)

@@ -295,17 +295,17 @@ impl<'a> Weights<'a> {
         self.size
     }
 
-    /// Calls `write` with the content in order, gaps as zeros.
-    pub fn try_for_each<E>(&self, mut write: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    /// Calls `write` with the content in order, gaps as zeros. Each piece is let go once it is written: of large weights
+    /// there is hardly more than one copy at a time.
+    pub(crate) fn for_each(self, mut write: impl FnMut(&[u8])) {
         let mut position = 0;
-        for (offset, piece) in &self.pieces {
+        for (offset, piece) in self.pieces {
             let bytes = piece.bytes();
             let gap = offset.saturating_sub(position) as usize;
-            write(&[0; pt2c_abi::ALIGNMENT as usize][..gap.min(pt2c_abi::ALIGNMENT as usize)])?;
-            write(bytes)?;
+            write(&[0; pt2c_abi::ALIGNMENT as usize][..gap.min(pt2c_abi::ALIGNMENT as usize)]);
+            write(bytes);
             position = offset + bytes.len() as u64;
         }
-        Ok(())
     }
 }
 

@@ -18,21 +18,10 @@ const LARGE: u64 = 256 << 20;
 /// The section flag of the x86-64 ABI for data beyond the reach of 32-bit addresses.
 const SHF_X86_64_LARGE: u64 = 0x1000_0000;
 
-/// The content in order.
-fn for_each(weights: &Weights<'_>, mut see: impl FnMut(&[u8])) {
-    let done: Result<(), std::convert::Infallible> = weights.try_for_each(|piece| {
-        see(piece);
-        Ok(())
-    });
-    match done {
-        Ok(()) => {}
-    }
-}
-
 /// The content in one piece.
-pub fn content(weights: &Weights<'_>) -> Vec<u8> {
+pub fn content(weights: Weights<'_>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(weights.size() as usize);
-    for_each(weights, |piece| bytes.extend_from_slice(piece));
+    weights.for_each(|piece| bytes.extend_from_slice(piece));
     bytes
 }
 
@@ -45,11 +34,12 @@ pub fn write_file(out: &mut dyn Write, content: &[u8], hash: u64) -> io::Result<
 
 /// The content as an ELF object that defines the hidden symbol `symbol`, and where in it the content is. Weights are
 /// large: this is the only copy that is made of them.
-pub fn object(weights: &Weights<'_>, symbol: &str) -> Result<(Vec<u8>, Range<usize>), object::write::Error> {
-    let size = weights.size() as usize;
+pub fn object(weights: Weights<'_>, symbol: &str) -> Result<(Vec<u8>, Range<usize>), object::write::Error> {
+    let content_size = weights.size();
+    let size = content_size as usize;
     let mut bytes = Vec::with_capacity(size + 4096);
     let mut writer = Writer::new(Endianness::Little, true, &mut bytes);
-    let large = weights.size() >= LARGE;
+    let large = content_size >= LARGE;
     let (name, flags): (&[u8], u64) = match large {
         true => (b".lrodata.pt2c", u64::from(elf::SHF_ALLOC) | SHF_X86_64_LARGE),
         false => (b".rodata.pt2c", u64::from(elf::SHF_ALLOC)),
@@ -81,7 +71,7 @@ pub fn object(weights: &Weights<'_>, symbol: &str) -> Result<(Vec<u8>, Range<usi
         e_flags: 0,
     })?;
     writer.write_align(ALIGNMENT as usize);
-    for_each(weights, |piece| writer.write(piece));
+    weights.for_each(|piece| writer.write(piece));
     writer.write_null_symbol();
     writer.write_symbol(&Sym {
         name: Some(symbol_name),
@@ -90,7 +80,7 @@ pub fn object(weights: &Weights<'_>, symbol: &str) -> Result<(Vec<u8>, Range<usi
         st_other: elf::STV_HIDDEN,
         st_shndx: 0,
         st_value: 0,
-        st_size: weights.size(),
+        st_size: content_size,
     });
     writer.write_strtab();
     writer.write_shstrtab();
@@ -101,7 +91,7 @@ pub fn object(weights: &Weights<'_>, symbol: &str) -> Result<(Vec<u8>, Range<usi
         sh_flags: flags,
         sh_addr: 0,
         sh_offset: data as u64,
-        sh_size: weights.size(),
+        sh_size: content_size,
         sh_link: 0,
         sh_info: 0,
         sh_addralign: ALIGNMENT,

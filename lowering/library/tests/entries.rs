@@ -10,8 +10,8 @@ fn two_programs_share_weights_and_state() {
     let (a, b) = (common::spec("both_a"), common::spec("both_b"));
     let (first, second) = (common::weights(), common::weights());
     let entries = vec![
-        Entry { spec: &a, code: common::code("both_a", folder.path()), weights: &first },
-        Entry { spec: &b, code: common::code("both_b", folder.path()), weights: &second },
+        Entry { spec: &a, code: common::code("both_a", folder.path()), weights: first.clone() },
+        Entry { spec: &b, code: common::code("both_b", folder.path()), weights: second.clone() },
     ];
     let files = write_entries("both", entries, WeightsPlacement::Embedded, folder.path()).unwrap();
     assert_eq!(files.weights_size, first.size());

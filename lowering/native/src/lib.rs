@@ -4,6 +4,7 @@
 //! process, [`target`] is what `--cpu` names.
 #![allow(unsafe_code)]
 
+mod allocator;
 pub mod builder;
 pub mod contraction;
 pub mod dims;
@@ -18,6 +19,7 @@ mod mlir;
 pub mod program;
 pub mod target;
 
+pub use allocator::return_large_blocks;
 pub use error::NativeError;
 pub use llvm::{Compiled, Options, check_module, compile_module};
 pub use loader::Loaded;

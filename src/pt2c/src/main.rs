@@ -49,6 +49,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    pt2c_native::return_large_blocks();
     let command = Cli::parse().command;
     let format = match &command {
         Command::Compile(flags) => flags.message_format,

@@ -179,8 +179,11 @@ pub fn run(flags: &Flags) -> Outcome {
     let provided: BTreeSet<String> =
         parts.iter().flat_map(|(spec, ..)| spec.functions.iter().map(|function| function.name.clone())).collect();
     write_bindings(flags, &library, &parts.iter().map(|(spec, ..)| spec).collect::<Vec<_>>())?;
-    let parts =
-        parts.iter_mut().map(|(spec, code, weights)| pt2c_library::Entry { spec, code: std::mem::take(code), weights });
+    let parts = parts.iter_mut().map(|(spec, code, weights)| pt2c_library::Entry {
+        spec,
+        code: std::mem::take(code),
+        weights: std::mem::take(weights),
+    });
     let files = pt2c_library::write_entries(&library, parts.collect(), placement, &flags.output)
         .map_err(|e| Diagnostic::error(e.to_string()))?;
     if flags.timings {
