@@ -50,6 +50,27 @@ pub enum MatmulB {
     /// A constant the target may pack at compile time; parameter and address over k, n in the constant as it is.
     /// The same buffer may have other users, so the target adds a buffer in its own layout for this parameter.
     Constant { param: usize, address: Dim },
+    /// A constant of 4 bits an element. Of a dense u8 matrix `[K/2, N]`, byte `(k/2, n)` holds element `(k, n)` in its low
+    /// half for an even `k`, in its high half for an odd one. An element is `q - 8` times element `(k/group, n)` of the
+    /// dense f32 matrix `scales`, `[K/group, N]`. `K` is known and a multiple of `group`, which is even.
+    Grouped { param: usize, scales: usize, group: i64 },
+}
+
+impl MatmulB {
+    /// The parameter that holds the elements.
+    pub fn param(&self) -> usize {
+        match self {
+            MatmulB::Strided { param, .. } | MatmulB::Constant { param, .. } | MatmulB::Grouped { param, .. } => *param,
+        }
+    }
+
+    /// The address of an element, where each has one.
+    pub fn address(&self) -> Option<&Dim> {
+        match self {
+            MatmulB::Strided { address, .. } | MatmulB::Constant { address, .. } => Some(address),
+            MatmulB::Grouped { .. } => None,
+        }
+    }
 }
 
 /// Convolution over 1 to 3 spatial dimensions, zero padding.

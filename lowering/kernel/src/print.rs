@@ -270,6 +270,9 @@ impl Printer<'_> {
         let b = match &m.b {
             MatmulB::Strided { param, address } => self.element(*param, address),
             MatmulB::Constant { param, address } => format!("constant {}", self.element(*param, address)),
+            MatmulB::Grouped { param, scales, group } => {
+                format!("halves of {} in groups of {group} with scales {}", self.param(*param), self.param(*scales))
+            }
         };
         let rounded = m.rounding.map_or_else(String::new, |dtype| format!(" rounded to {dtype}"));
         self.epilogue(&format!("matmul:{} of {a} and {b}{rounded}", m.accumulator), &m.epilogue);

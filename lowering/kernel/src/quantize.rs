@@ -3,6 +3,8 @@
 //!
 //! * int8: each column's weights are whole numbers from -127 to 127 times the column's own scale, its largest magnitude
 //!   divided by 127. The scale is a factor of the finished sum, so it costs one multiplication for each output.
+//! * int4: each column's weights, 32 at a time, are whole numbers from -8 to 7 times a scale of their own: the one of
+//!   the largest magnitude divided by -8, as of llama.cpp's `Q4_0`. Where 32 does not divide the sums' length, int8.
 //! * bf16: weights are rounded to 8 significant bits; on request the rows that they are multiplied with as well.
 //!
 //! Only constants that nothing but matrix products with f32 sums read are changed; small ones stay exact.
@@ -18,6 +20,8 @@ use pt2c_ir::{Bytes, DType};
 /// What weights become.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WeightType {
+    /// Whole numbers of 4 bits with a scale for each 32 of a column.
+    Int4,
     /// Whole numbers of 8 bits with a scale for each column.
     Int8,
     /// Floats of 16 bits with 8 significant ones.
@@ -30,6 +34,8 @@ pub enum WeightType {
 const LEAST_ELEMENTS: i64 = 1 << 14;
 /// The greatest magnitude of an int8 weight: symmetric, so that scales have no offsets.
 const INT8_MOST: f32 = 127.0;
+/// Weights of 4 bits that share a scale: neighbours along the contracted index.
+const GROUP: i64 = 32;
 
 /// Where a kernel finds a weight: element `(k, n)` at `offset + k·k_step + n·n_step`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -39,6 +45,18 @@ struct Place {
     k_step: i64,
     n_step: i64,
     offset: i64,
+}
+
+impl Place {
+    /// The type that a weight of this shape becomes where `to` is wanted.
+    fn fits(&self, to: WeightType) -> WeightType {
+        if to == WeightType::Int4 && self.k % GROUP != 0 { WeightType::Int8 } else { to }
+    }
+
+    /// Where element `(k, n)` is.
+    fn at(&self, k: i64, n: i64) -> Option<usize> {
+        usize::try_from(self.offset + k * self.k_step + n * self.n_step).ok()
+    }
 }
 
 /// Rewrites the matrix products of a program whose weights are large f32 constants. Gives the number of weights changed.
@@ -67,8 +85,8 @@ pub fn quantize_weights(program: &mut KernelProgram, to: WeightType) -> usize {
         return 0;
     }
     for (kernel, place) in program.kernels.iter_mut().zip(&places) {
-        if let Some((param, _)) = place {
-            change(kernel, *param, to);
+        if let Some((param, place)) = place {
+            change(kernel, *param, place.fits(to));
         }
     }
     made.len()
@@ -95,6 +113,7 @@ fn change(kernel: &mut Kernel, param: usize, to: WeightType) {
     let Body::Matmul(m) = &mut kernel.body else { return };
     if let Some(p) = kernel.params.get_mut(param) {
         p.dtype = match to {
+            WeightType::Int4 => DType::U8,
             WeightType::Int8 => DType::I8,
             WeightType::Bf16 | WeightType::Bf16Products => DType::BF16,
         };
@@ -102,9 +121,14 @@ fn change(kernel: &mut Kernel, param: usize, to: WeightType) {
     if to == WeightType::Bf16Products {
         m.rounding = Some(DType::BF16);
     }
+    if to == WeightType::Int4 {
+        m.b = MatmulB::Grouped { param, scales, group: GROUP };
+    }
     if to == WeightType::Int8 {
-        kernel.params.push(Param { name: "scales".to_string(), dtype: DType::F32, access: Access::Read });
         scale_sums(&mut m.epilogue, scales, &m.n);
+    }
+    if matches!(to, WeightType::Int4 | WeightType::Int8) {
+        kernel.params.push(Param { name: "scales".to_string(), dtype: DType::F32, access: Access::Read });
     }
 }
 
@@ -165,7 +189,7 @@ fn replace(
             let new = match made.get(&key) {
                 Some(new) => *new,
                 None => {
-                    let Some(new) = make(program, source, *place, to) else { return false };
+                    let Some(new) = make(program, source, *place, place.fits(to)) else { return false };
                     made.insert(key, new);
                     new
                 }
@@ -186,7 +210,14 @@ fn replace(
     })
 }
 
-/// The constant's elements in the new type at the same places, and the scales of its columns.
+/// Weights in their new type, with the scales of those that have some.
+struct Packed {
+    dtype: DType,
+    elements: Vec<u8>,
+    scales: Option<Vec<u8>>,
+}
+
+/// Adds buffers for the constant's elements in the new type and for their scales.
 fn make(
     program: &mut KernelProgram,
     source: BufferId,
@@ -195,38 +226,68 @@ fn make(
 ) -> Option<(BufferId, Option<BufferId>)> {
     let buffer = program.buffers.get(source.0 as usize)?;
     let BufferKind::Constant(bytes) = &buffer.kind else { return None };
-    let (name, len) = (buffer.name.clone(), buffer.len.clone());
+    let name = buffer.name.clone();
     let weights: Vec<f32> =
         bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap_or_default())).collect();
-    let (new, scales, dtype) = match to {
+    let packed = match to {
         WeightType::Bf16 | WeightType::Bf16Products => {
-            (weights.iter().flat_map(|w| half::bf16::from_f32(*w).to_le_bytes()).collect(), None, DType::BF16)
+            let elements = weights.iter().flat_map(|w| half::bf16::from_f32(*w).to_le_bytes()).collect();
+            Packed { dtype: DType::BF16, elements, scales: None }
         }
-        WeightType::Int8 => {
-            let mut new = vec![0u8; weights.len()];
-            let mut scales = Vec::new();
-            for n in 0..place.n {
-                let at = |k: i64| usize::try_from(place.offset + k * place.k_step + n * place.n_step).ok();
-                let mut most = 0.0f32;
-                for k in 0..place.k {
-                    most = most.max(weights.get(at(k)?)?.abs());
-                }
-                let scale = if most > 0.0 && most.is_finite() { most / INT8_MOST } else { 1.0 };
-                for k in 0..place.k {
-                    let q = (weights.get(at(k)?)? / scale).round_ties_even().clamp(-INT8_MOST, INT8_MOST);
-                    *new.get_mut(at(k)?)? = (q as i8) as u8;
-                }
-                scales.extend(scale.to_le_bytes());
-            }
-            (new, Some(scales), DType::I8)
-        }
+        WeightType::Int8 => by_columns(&weights, place)?,
+        WeightType::Int4 => by_groups(&weights, place)?,
     };
-    let mut add = |suffix: &str, dtype, len, data: Vec<u8>| {
+    let mut add = |suffix: &str, dtype: DType, data: Vec<u8>| {
         let id = BufferId(program.buffers.len() as u32);
+        let len = Dim::int((data.len() / dtype.size().max(1)) as i64);
         let name = format!("{name}.{suffix}{}", id.0);
         program.buffers.push(Buffer { name, dtype, len, kind: BufferKind::Constant(Bytes::new(data)) });
         id
     };
-    let weights = add("weights", dtype, len, new);
-    Some((weights, scales.map(|scales| add("scales", DType::F32, Dim::int(place.n), scales))))
+    let weights = add("weights", packed.dtype, packed.elements);
+    Some((weights, packed.scales.map(|scales| add("scales", DType::F32, scales))))
+}
+
+/// int8: elements at their old places, a scale for each column.
+fn by_columns(weights: &[f32], place: Place) -> Option<Packed> {
+    let mut elements = vec![0u8; weights.len()];
+    let mut scales = Vec::new();
+    for n in 0..place.n {
+        let mut most = 0.0f32;
+        for k in 0..place.k {
+            most = most.max(weights.get(place.at(k, n)?)?.abs());
+        }
+        let scale = if most > 0.0 && most.is_finite() { most / INT8_MOST } else { 1.0 };
+        for k in 0..place.k {
+            let at = place.at(k, n)?;
+            let q = (weights.get(at)? / scale).round_ties_even().clamp(-INT8_MOST, INT8_MOST);
+            *elements.get_mut(at)? = (q as i8) as u8;
+        }
+        scales.extend(scale.to_le_bytes());
+    }
+    Some(Packed { dtype: DType::I8, elements, scales: Some(scales) })
+}
+
+/// int4: pairs of neighbours along `k` in a byte, a scale for each group ([`MatmulB::Grouped`]).
+fn by_groups(weights: &[f32], place: Place) -> Option<Packed> {
+    let (rows, columns) = (usize::try_from(place.k).ok()?, usize::try_from(place.n).ok()?);
+    let mut elements = vec![0u8; (rows / 2).checked_mul(columns)?];
+    let mut scales = Vec::with_capacity(4 * (rows / GROUP as usize).checked_mul(columns)?);
+    for first in (0..place.k).step_by(GROUP as usize) {
+        for n in 0..place.n {
+            let mut most = 0.0f32;
+            for k in first..first + GROUP {
+                let w = *weights.get(place.at(k, n)?)?;
+                most = if w.abs() > most.abs() { w } else { most };
+            }
+            let scale = if most != 0.0 && most.is_finite() { most / -8.0 } else { 1.0 };
+            for k in first..first + GROUP {
+                let q = (weights.get(place.at(k, n)?)? / scale).round_ties_even().clamp(-8.0, 7.0) as i8 + 8;
+                let byte = elements.get_mut(usize::try_from(k / 2 * place.n + n).ok()?)?;
+                *byte |= (q as u8) << (4 * (k % 2));
+            }
+            scales.extend(scale.to_le_bytes());
+        }
+    }
+    Some(Packed { dtype: DType::U8, elements, scales: Some(scales) })
 }

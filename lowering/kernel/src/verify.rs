@@ -197,12 +197,27 @@ impl<'k> Checker<'k> {
             Body::Matmul(m) => {
                 self.axes(&m.batch);
                 self.axes(&[m.m.clone(), m.n.clone()]);
-                let (MatmulB::Strided { param, address } | MatmulB::Constant { param, address }) = &m.b;
                 self.axes(std::slice::from_ref(&m.k));
                 self.operand(m.a.0, &m.a.1);
-                self.operand(*param, address);
                 self.linear(&m.a.1);
-                self.linear(address);
+                match &m.b {
+                    MatmulB::Strided { param, address } | MatmulB::Constant { param, address } => {
+                        self.operand(*param, address);
+                        self.linear(address);
+                    }
+                    MatmulB::Grouped { param, scales, group } => {
+                        self.param(*param, Access::Read);
+                        self.param(*scales, Access::Read);
+                        let even = *group > 0 && group % 2 == 0;
+                        if !even || m.k.1.as_int().is_none_or(|k| k % group != 0) || m.n.1.as_int().is_none() {
+                            self.report(format!("groups of {group} of {} contracted elements", m.k.1));
+                        }
+                        let dtype = |p: &usize| self.kernel.params.get(*p).map(|p| p.dtype);
+                        if dtype(param) != Some(DType::U8) || dtype(scales) != Some(DType::F32) {
+                            self.report("weights of 4 bits that are not u8 with scales of f32");
+                        }
+                    }
+                }
                 self.scope.pop();
                 self.epilogue(&m.epilogue, m.accumulator);
             }

@@ -63,8 +63,15 @@ impl Count {
                 let [rows, columns, depth] = [&m.m, &m.n, &m.k].map(|(_, n)| self.size(n));
                 self.operations += 2.0 * batch * rows * columns * depth;
                 self.access(m.a.0, batch * rows * depth);
-                let (MatmulB::Strided { param, .. } | MatmulB::Constant { param, .. }) = &m.b;
-                self.access(*param, batch * depth * columns);
+                match &m.b {
+                    MatmulB::Strided { param, .. } | MatmulB::Constant { param, .. } => {
+                        self.access(*param, batch * depth * columns);
+                    }
+                    MatmulB::Grouped { param, scales, group } => {
+                        self.access(*param, depth * columns / 2.0);
+                        self.access(*scales, depth * columns / *group as f64);
+                    }
+                }
                 self.epilogue(&m.epilogue, batch * rows * columns);
             }
             Body::Convolution(c) => {

@@ -77,6 +77,28 @@ fn columns_keep_their_largest_magnitude_and_zero() {
 }
 
 #[test]
+fn groups_keep_their_largest_weight_and_zero() {
+    // Group g of column n holds -8 … 7 times its own step, twice: 4 bits say them exactly.
+    let (n, k) = (72usize, 256usize);
+    let step = |column: usize, group: usize| (column + 1) as f32 / (group + 3) as f32;
+    let weights: Vec<f32> = (0..n * k).map(|i| ((i % 16) as f32 - 8.0) * step(i / k, i % k / 32)).collect();
+    let exact = program(n as i64, k as i64, &weights);
+    let mut fewer = exact.clone();
+    assert_eq!(quantize_weights(&mut fewer, WeightType::Int4), 1);
+    assert_eq!(verify(&fewer), vec![]);
+    assert_eq!((fewer.buffers[3].dtype, &fewer.buffers[3].len), (DType::U8, &Dim::int((n * k / 2) as i64)));
+    assert_eq!(fewer.buffers[4].len, Dim::int((n * k / 32) as i64));
+    let a: Vec<f32> = (0..k).map(|i| ((i * 37 % 11) as f32 - 5.0) / 4.0).collect();
+    for (e, f) in run(&exact, &a).iter().zip(run(&fewer, &a)) {
+        assert!((e - f).abs() <= 1e-5 * e.abs().max(1.0), "{e} {f}");
+    }
+    // Sums whose length 32 does not divide get 8 bits.
+    let mut odd = program(128, 130, &vec![1.0; 128 * 130]);
+    assert_eq!(quantize_weights(&mut odd, WeightType::Int4), 1);
+    assert_eq!(odd.buffers[3].dtype, DType::I8);
+}
+
+#[test]
 fn sixteen_bits_round_to_eight_significant_ones() {
     let (n, k) = (128usize, 128usize);
     let mut weights = vec![0.0f32; n * k];

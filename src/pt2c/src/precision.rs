@@ -12,8 +12,8 @@ use pt2c_ops::Tensor;
 #[derive(Args, Debug, Default)]
 #[group(id = "precision_flags")]
 pub struct Flags {
-    /// Keep the weights of matrix products in fewer bits: a quarter (with a scale for each column) or half of the memory
-    /// to read, with sums in f32. The difference to f32 is measured and shown
+    /// Keep the weights of matrix products in fewer bits, which is less memory to read, with sums in f32. The difference
+    /// to f32 is measured and shown
     #[arg(long, value_enum, value_name = "TYPE")]
     quantize_weights: Option<Weights>,
     /// Round both operands of matrix products with constant weights: twice as fast where the processor multiplies such
@@ -27,7 +27,9 @@ pub struct Flags {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum Weights {
-    /// Whole numbers of 8 bits
+    /// Whole numbers of 4 bits, with a scale for each 32
+    Int4,
+    /// Whole numbers of 8 bits, with a scale for each column
     Int8,
     /// Floats with 8 significant bits
     Bf16,
@@ -44,6 +46,7 @@ impl Flags {
     fn choice(&self) -> Option<(WeightType, &'static str)> {
         match (self.precision, self.quantize_weights) {
             (Some(Precision::Bf16), _) => Some((WeightType::Bf16Products, "bf16 products")),
+            (None, Some(Weights::Int4)) => Some((WeightType::Int4, "int4 weights")),
             (None, Some(Weights::Int8)) => Some((WeightType::Int8, "int8 weights")),
             (None, Some(Weights::Bf16)) => Some((WeightType::Bf16, "bf16 weights")),
             (None, None) => None,

@@ -145,6 +145,26 @@ fn products(
     Ok(sum)
 }
 
+/// The sum over `k` of the products of a parameter's elements with weights of 4 bits ([`MatmulB::Grouped`]).
+fn grouped_products(
+    frame: &mut Frame<'_>,
+    k: &Axis,
+    a: (usize, &Address),
+    (slot, columns): (usize, i64),
+    (weights, scales, group): (usize, usize, i64),
+) -> Result<Sum> {
+    let n = frame.symbols.get(slot).copied().unwrap_or(0);
+    let mut sum = Sum::ZERO;
+    for i in 0..k.extent {
+        frame.bind(k.slot, i);
+        let byte = frame.load(weights, i / 2 * columns + n)?.to_i64();
+        let q = if i % 2 == 0 { byte & 15 } else { byte >> 4 };
+        let scale = frame.load(scales, i / group * columns + n)?.to_f64();
+        sum.add(frame.load(a.0, frame.int(a.1)?)?, Scalar::Float((q - 8) as f64 * scale));
+    }
+    Ok(sum)
+}
+
 /// `Body::Matmul`.
 pub fn matmul(compiler: &mut Compiler<'_>, frame: &mut Frame<'_>, m: &Matmul) -> Result<()> {
     let mut loops = axes(compiler, frame, &m.batch)?;
@@ -153,8 +173,19 @@ pub fn matmul(compiler: &mut Compiler<'_>, frame: &mut Frame<'_>, m: &Matmul) ->
     // The epilogue does not see the contracted index.
     let done = finish(compiler, frame, &m.epilogue, m.accumulator)?;
     let k = axis(compiler, frame, &m.k)?;
-    let (MatmulB::Strided { param, address: at } | MatmulB::Constant { param, address: at }) = &m.b;
-    let (a, b) = (address(compiler, frame, &m.a.1)?, address(compiler, frame, at)?);
+    let a = address(compiler, frame, &m.a.1)?;
+    let (param, at) = match &m.b {
+        MatmulB::Strided { param, address } | MatmulB::Constant { param, address } => (param, address),
+        MatmulB::Grouped { param, scales, group } => {
+            let columns = loops.last().map_or((0, 0), |n| (n.slot, n.extent));
+            frame.reserve(compiler);
+            return nest(frame, &loops.iter().collect::<Vec<_>>(), &mut |frame| {
+                let sum = grouped_products(frame, &k, (m.a.0, &a), columns, (*param, *scales, (*group).max(1)))?;
+                done.run(frame, sum.value(done.accumulator))
+            });
+        }
+    };
+    let b = address(compiler, frame, at)?;
     frame.reserve(compiler);
     nest(frame, &loops.iter().collect::<Vec<_>>(), &mut |frame| {
         let sum = products(frame, &k, (m.a.0, &a), (*param, &b), m.rounding)?;

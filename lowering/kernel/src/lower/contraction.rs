@@ -142,9 +142,7 @@ fn merge_batch_into_rows(matmul: &mut Matmul) {
 /// Of the rows and the batches that could be rows, the longer ones are: a panel of `b` is then read for more of them. Of
 /// lengths that are not known, those nearer to each other in `a` are taken for the longer ones.
 fn longer_rows(matmul: &mut Matmul) {
-    let b_address = match &matmul.b {
-        MatmulB::Strided { address, .. } | MatmulB::Constant { address, .. } => address.clone(),
-    };
+    let b_address = matmul.b.address().cloned().unwrap_or(Dim::ZERO);
     let stride = |matmul: &Matmul, s: &Symbol| matmul.a.1.coefficient_of(s).map(|(stride, _)| stride);
     for position in 0..matmul.batch.len() {
         let (batch, extent) = matmul.batch[position].clone();
@@ -170,13 +168,10 @@ fn longer_rows(matmul: &mut Matmul) {
 /// Whether a batch dimension of a product can be part of its rows.
 fn is_rows(matmul: &Matmul, (batch, extent): &(Symbol, Dim)) -> bool {
     let (m, rows) = &matmul.m;
-    let b_address = match &matmul.b {
-        MatmulB::Strided { address, .. } | MatmulB::Constant { address, .. } => address,
-    };
     if extent.is_one() {
         return true;
     }
-    if b_address.mentions(&|s| s == batch) {
+    if matmul.b.address().is_some_and(|address| address.mentions(&|s| s == batch)) {
         return false;
     }
     let walks =

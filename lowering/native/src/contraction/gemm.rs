@@ -7,7 +7,7 @@ use super::micro::{Arithmetic, Columns, Rows, tile};
 use super::pieces::Scratch;
 use super::size::{Size, for_range};
 use super::tile::Tile;
-use super::{Epilogue, Matrix, Out};
+use super::{Epilogue, Grouped, Matrix, Out};
 use crate::NativeError;
 use crate::builder::{Elem, Func, IntPredicate, Val};
 
@@ -43,6 +43,8 @@ pub enum GemmB<'a> {
         /// The panels.
         buffer: Val,
     },
+    /// A packed constant of 4 bits an element.
+    Grouped(Grouped),
     /// Anywhere: `row` steps k, `col` steps n.
     Strided(Matrix<'a>),
 }
@@ -118,7 +120,7 @@ impl Gemm<'_> {
             let rows = Size::Static(blocking.rows).min(b, left);
             let a_base = (self.a.base)(b, &batch)?;
             let b_base = match &self.b {
-                GemmB::Packed { .. } => Size::ZERO,
+                GemmB::Packed { .. } | GemmB::Grouped(_) => Size::ZERO,
                 GemmB::Strided(matrix) => (matrix.base)(b, &batch)?,
             };
             let block = Block { row0, rows, a_base, b_base, batch: &batch, scratch };
@@ -203,6 +205,13 @@ impl Gemm<'_> {
             return self.in_pieces(b, block, column, vectors, mask, epilogue);
         }
         let direct = match &self.b {
+            GemmB::Grouped(weights) => {
+                return self.row_tiles(b, block, &mut |b, row, mr| {
+                    let rows = self.rows_from(b, block, row, Size::ZERO);
+                    let acc = weights.tile(b, self.arithmetic(), rows, mr, (column, vectors), self.k);
+                    self.finish(b, block, row, column, mr, vectors, mask, &acc, epilogue)
+                });
+            }
             GemmB::Packed { buffer } => {
                 let base = column.mul(b, self.k);
                 let step = Size::Static(width);
@@ -238,7 +247,7 @@ impl Gemm<'_> {
     /// Elements of the next panel that one step fetches: all of it by the time the block's rows are done.
     fn prefetch_per_step(&self) -> i64 {
         let element = match &self.b {
-            GemmB::Packed { buffer } => buffer.ty.elem(),
+            GemmB::Packed { buffer } | GemmB::Grouped(Grouped { buffer, .. }) => buffer.ty.elem(),
             GemmB::Strided(matrix) => matrix.buffer.ty.elem(),
         };
         let line = 64 / i64::from(element.bytes());

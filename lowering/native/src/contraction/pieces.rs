@@ -47,6 +47,7 @@ impl Gemm<'_> {
         match &self.b {
             // Weights in fewer bits are widened once for all rows; for few rows on the way into the registers.
             GemmB::Packed { buffer } => buffer.ty.elem() != self.accumulator && self.many_rows(),
+            GemmB::Grouped(_) => !self.m.is(1),
             // Neighbouring columns can be read in place, but rows may be pages apart.
             GemmB::Strided(matrix) => !matrix.col.is(1) || self.many_rows(),
         }
@@ -73,6 +74,11 @@ impl Gemm<'_> {
         let piece = if rows { ROW_BYTES / self.bytes() } else { (PANEL_BYTES / (width * self.bytes()).max(1)).max(16) };
         // A contracted extent a little over one piece is still one piece.
         let whole = self.k.known().filter(|k| *k <= 3 * piece / 2);
+        // A piece of weights with scales is whole groups.
+        let piece = match &self.b {
+            GemmB::Grouped(weights) => (piece / weights.group).max(1) * weights.group,
+            GemmB::Packed { .. } | GemmB::Strided(_) => piece,
+        };
         let piece = whole.map_or(piece, |k| k.max(1));
         let block = self.blocking().rows;
         let stride = piece + GAP_BYTES / self.bytes();
@@ -199,6 +205,13 @@ impl Gemm<'_> {
                     arithmetic: self.arithmetic(),
                 };
                 copy(b, &source, k0, count, panel)?;
+                Ok(dense(panel, Size::ZERO))
+            }
+            GemmB::Grouped(weights) => {
+                let panel = block.scratch.and_then(|s| s.panel).ok_or_else(|| NativeError::Unsupported {
+                    what: "weights of 4 bits in pieces without a panel".to_string(),
+                })?;
+                weights.copy(b, self.arithmetic(), (column, vectors), self.k, (k0, count), panel)?;
                 Ok(dense(panel, Size::ZERO))
             }
             GemmB::Strided(matrix) => {

@@ -8,7 +8,7 @@ use super::packing::Packing;
 use crate::NativeError;
 use crate::builder::{Elem, Func, Val};
 use crate::contraction::{
-    Attention, Axis, Base, Convolution, Depthwise, Gemm, GemmB, Image, Mask, MaskAt, Matrix, Out, Size, Weight,
+    Attention, Axis, Base, Convolution, Depthwise, Gemm, GemmB, Grouped, Image, Mask, MaskAt, Matrix, Out, Size, Weight,
     Winograd, tile,
 };
 use crate::dims::Indices;
@@ -158,10 +158,11 @@ pub(super) fn matmul(
     let batch = mm.batch.iter().map(|(_, extent)| size(cx, extent)).collect::<Result<Vec<_>, _>>()?;
     let tile = tile::choose(target, elem, m, n);
     let (a_strides, a_rest) = strides(&mm.a.1, &[&mm.m.0, &mm.k.0])?;
-    let (b_param, b_address) = match &mm.b {
-        MatmulB::Strided { param, address } | MatmulB::Constant { param, address } => (*param, address),
+    let b_param = mm.b.param();
+    let (b_strides, b_rest) = match mm.b.address() {
+        Some(address) => strides(address, &[&mm.k.0, &mm.n.0])?,
+        None => (Vec::new(), Dim::ZERO),
     };
-    let (b_strides, b_rest) = strides(b_address, &[&mm.k.0, &mm.n.0])?;
     // Few rows wait for the weights; rounding them as well would gain nothing.
     let pairs = mm.rounding == Some(DType::BF16)
         && target.has_bf16_products()
@@ -185,6 +186,14 @@ pub(super) fn matmul(
         };
         packings.push((b_param, packing));
     }
+    if let (MatmulB::Grouped { scales, group, .. }, Some(k), Some(n)) = (&mm.b, k.known(), n.known()) {
+        let (panel, lanes) = (tile.columns(), tile.lanes);
+        for (param, every) in [(b_param, 2), (*scales, *group)] {
+            let rows = k / every.max(1);
+            let packing = Packing::Columns { k: rows, n, k_stride: n, n_stride: 1, offset: 0, panel, lanes };
+            packings.push((param, packing));
+        }
+    }
     let stride = |cx: &mut Cx<'_>, list: &[Dim], at: usize| -> Result<Size, NativeError> {
         size(cx, list.get(at).unwrap_or(&Dim::ZERO))
     };
@@ -206,10 +215,14 @@ pub(super) fn matmul(
         n,
         k: steps,
         a: Matrix { buffer: buffer(cx, mm.a.0)?, base: &a_base, row: a_row, col: a_col },
-        b: if packings.is_empty() {
-            GemmB::Strided(Matrix { buffer: b_buffer, base: &b_base, row: b_row, col: b_col })
-        } else {
-            GemmB::Packed { buffer: b_buffer }
+        b: match &mm.b {
+            MatmulB::Grouped { scales, group, .. } => {
+                GemmB::Grouped(Grouped { buffer: b_buffer, scales: buffer(cx, *scales)?, group: *group })
+            }
+            _ if packings.is_empty() => {
+                GemmB::Strided(Matrix { buffer: b_buffer, base: &b_base, row: b_row, col: b_col })
+            }
+            _ => GemmB::Packed { buffer: b_buffer },
         },
         accumulator: elem,
         signed: signed(params, mm.a.0) && signed(params, b_param),

@@ -101,8 +101,8 @@ fn eight_bits(x: f32) -> f64 {
 
 #[test]
 fn a_linear_layer_with_weights_in_fewer_bits() {
-    // The second one is contracted in several pieces, and narrow enough for half vectors.
-    for (n, k) in [(130i64, 150i64), (20, 1700)] {
+    // The second one is contracted in several pieces, and narrow enough for half vectors; so is the last, of whole groups.
+    for (n, k) in [(130i64, 150i64), (20, 1700), (130, 160), (20, 1600)] {
         let matmul = Matmul {
             batch: vec![],
             m: named("m", sym("s0")),
@@ -122,12 +122,22 @@ fn a_linear_layer_with_weights_in_fewer_bits() {
         let (n, k) = (n as usize, k as usize);
         let (w, bias) = (noise(n * k, 2), noise(n, 3));
         set_constant(&mut plain, 1, &Data::f32(&w));
-        for to in [WeightType::Int8, WeightType::Bf16, WeightType::Bf16Products] {
+        for to in [WeightType::Int4, WeightType::Int8, WeightType::Bf16, WeightType::Bf16Products] {
             let mut program = plain.clone();
             assert_eq!(quantize_weights(&mut program, to), 1);
             // What the weights are now, computed from the definition.
             let now: Vec<f64> = match to {
-                WeightType::Int8 => w
+                WeightType::Int4 if k % 32 == 0 => w
+                    .chunks(32)
+                    .flat_map(|group| {
+                        let most = group.iter().fold(0.0f32, |m, x| if x.abs() > m.abs() { *x } else { m });
+                        let scale = most / -8.0;
+                        group.iter().map(move |x| {
+                            f64::from((x / scale).round_ties_even().clamp(-8.0, 7.0)) * f64::from(scale)
+                        })
+                    })
+                    .collect(),
+                WeightType::Int4 | WeightType::Int8 => w
                     .chunks(k)
                     .flat_map(|column| {
                         let scale = column.iter().fold(0.0f32, |m, x| m.max(x.abs())) / 127.0;
