@@ -31,6 +31,20 @@ pub struct Settings {
     pub variants: Vec<Sizes>,
 }
 
+impl Settings {
+    /// The defaults: no texts kept, no variants.
+    pub fn new(name: impl Into<String>, target: Target) -> Settings {
+        Settings {
+            name: name.into(),
+            target,
+            keep: Keep::default(),
+            rewrite: Default::default(),
+            lower: Default::default(),
+            variants: Vec::new(),
+        }
+    }
+}
+
 /// Reads an archive and imports its program.
 pub fn open(path: &Path) -> Result<Imported, Diagnostic> {
     let exported = pt2c_pt2::ExportedProgram::open(path)

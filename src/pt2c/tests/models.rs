@@ -12,7 +12,6 @@ use pt2c::tensors::{self, Stored, Tensors};
 use pt2c::verify::distance;
 use pt2c_ir::Program;
 use pt2c_native::Target;
-use pt2c_native::program::Keep;
 use std::path::{Path, PathBuf};
 
 type Outcome = datatest_stable::Result<()>;
@@ -37,11 +36,8 @@ fn recorded(model: &Path, kind: &str, sample: usize) -> Option<PathBuf> {
 }
 
 fn read(path: Option<PathBuf>) -> Result<Tensors, Box<dyn std::error::Error>> {
-    let mut all = Tensors::new();
-    if let Some(path) = path {
-        tensors::read(&path.to_string_lossy(), &mut all)?;
-    }
-    Ok(all)
+    let sources: Vec<String> = path.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+    Ok(tensors::read_all(&sources)?)
 }
 
 /// Calls the program on all samples in turn, each from the initial state, and compares.
@@ -90,14 +86,7 @@ fn compiled(model: &Path, cpu: &str, threads: u32) -> Outcome {
     let target = Target::from_flag(cpu)?;
     let runs_here = Target::from_flag("native")?.isa >= target.isa;
     let program = compile::open(model)?.program;
-    let settings = Settings {
-        name: default_name(model),
-        target,
-        keep: Keep::default(),
-        rewrite: Default::default(),
-        lower: Default::default(),
-        variants: Vec::new(),
-    };
+    let settings = Settings::new(default_name(model), target);
     let compiled = compile::compile(&program, &settings, &mut |_, _| Ok(()), &|_, _| {})?;
     if !runs_here {
         eprintln!("{} compiled for {cpu}, not run: this machine lacks its instructions", model.display());

@@ -35,14 +35,8 @@ pub fn default_name(model: &Path) -> String {
 /// Settings from the flags that several commands have.
 pub fn settings(model: &Path, name: Option<&str>, cpu: &str, keep: Keep) -> Result<Settings, Diagnostic> {
     let target = Target::from_flag(cpu).map_err(crate::compile::native_error)?;
-    Ok(Settings {
-        name: name.map_or_else(|| default_name(model), str::to_string),
-        target,
-        keep,
-        rewrite: Default::default(),
-        lower: Default::default(),
-        variants: Vec::new(),
-    })
+    let name = name.map_or_else(|| default_name(model), str::to_string);
+    Ok(Settings { keep, ..Settings::new(name, target) })
 }
 
 /// Who reads what a command tells.

@@ -4,9 +4,9 @@
 //! By default the first sample of every operator and dtype is taken, and every 32nd of the others; `PT2C_ALL=1` takes all,
 //! `PT2C_OP=NAME` those whose name contains it. What is refused is checked by the test of kernel IR, which sees all samples.
 
-#[path = "../../../tests/conformance/programs.rs"]
+#[path = "../../../../tests/conformance/programs.rs"]
 mod programs;
-#[path = "../../../tests/conformance/samples.rs"]
+#[path = "../../../../tests/conformance/samples.rs"]
 mod samples;
 
 use programs::{dtype_of, program};
@@ -15,7 +15,6 @@ use pt2c::execute;
 use pt2c_ir::TensorData;
 use pt2c_native::Target;
 use pt2c_native::library::Value;
-use pt2c_native::program::Keep;
 use pt2c_ops::Tensor;
 use samples::Sample;
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,14 +73,7 @@ fn judge<'s>(samples: &[&'s Sample], settings: &Settings, found: &mut Vec<(&'s S
 fn compiled_operators_agree_with_pytorch() {
     let only = std::env::var("PT2C_OP").unwrap_or_default();
     let all = std::env::var_os("PT2C_ALL").is_some() || !only.is_empty();
-    let settings = Settings {
-        name: "sample".into(),
-        target: Target::from_flag("native").expect("this machine is known"),
-        keep: Keep::default(),
-        rewrite: Default::default(),
-        lower: Default::default(),
-        variants: Vec::new(),
-    };
+    let settings = Settings::new("sample", Target::from_flag("native").expect("this machine is known"));
     let mut seen = BTreeSet::new();
     let mut chosen = Vec::new();
     for family in samples::families() {

@@ -8,7 +8,6 @@ use pt2c::{execute, leaves, tensors};
 use pt2c_ir::Program;
 use pt2c_kernel::{BufferKind, Step};
 use pt2c_native::Target;
-use pt2c_native::program::Keep;
 use std::path::{Path, PathBuf};
 
 fn model(name: &str) -> PathBuf {
@@ -16,14 +15,7 @@ fn model(name: &str) -> PathBuf {
 }
 
 fn settings() -> Settings {
-    Settings {
-        name: "model".into(),
-        target: Target::from_flag("x86-64-v3").expect("a known processor"),
-        keep: Keep::default(),
-        rewrite: Default::default(),
-        lower: Default::default(),
-        variants: Vec::new(),
-    }
+    Settings::new("model", Target::from_flag("x86-64-v3").expect("a known processor"))
 }
 
 fn flags(given: &[&str]) -> Specialize {
@@ -37,10 +29,8 @@ fn flags(given: &[&str]) -> Specialize {
 }
 
 fn read(model: &Path, kind: &str) -> Tensors {
-    let mut all = Tensors::new();
     let path = model.with_extension("").to_string_lossy().into_owned() + &format!(".{kind}.safetensors");
-    tensors::read(&path, &mut all).expect("a recorded file");
-    all
+    tensors::read_all(&[path]).expect("a recorded file")
 }
 
 fn constant_bytes(compiled: &compile::Compiled) -> usize {

@@ -8,7 +8,6 @@ use pt2c::{execute, leaves, tensors};
 use pt2c_ir::TensorData;
 use pt2c_native::Target;
 use pt2c_native::library::{Instance, RunError};
-use pt2c_native::program::Keep;
 use pt2c_ops::interpret::Input;
 use std::path::{Path, PathBuf};
 
@@ -24,9 +23,7 @@ fn programs(folder: &str) -> Vec<PathBuf> {
 }
 
 fn read(path: &Path) -> Tensors {
-    let mut all = Tensors::new();
-    tensors::read(&path.to_string_lossy(), &mut all).expect("a recorded file");
-    all
+    tensors::read_all(&[path.to_string_lossy().into_owned()]).expect("a recorded file")
 }
 
 fn state(instance: &mut Instance) -> Vec<(String, TensorData)> {
@@ -36,14 +33,7 @@ fn state(instance: &mut Instance) -> Vec<(String, TensorData)> {
 /// That a program refuses bad inputs with an error that `fits` (by their number), and works at good ones afterwards.
 fn check(model: &Path, fits: &dyn Fn(usize, &str) -> bool) -> Result<(), String> {
     let program = compile::open(model).map_err(|d| d.message)?.program;
-    let settings = Settings {
-        name: "model".into(),
-        target: Target::from_flag("x86-64-v3").expect("a known processor"),
-        keep: Keep::default(),
-        rewrite: Default::default(),
-        lower: Default::default(),
-        variants: Vec::new(),
-    };
+    let settings = Settings::new("model", Target::from_flag("x86-64-v3").expect("a known processor"));
     let compiled = compile::compile(&program, &settings, &mut |_, _| Ok(()), &|_, _| {}).map_err(|d| d.message)?;
     let mut instance = execute::instance(&compiled, &settings, 1).map_err(|d| d.message)?;
     let beside = |kind: &str| model.with_extension("").to_string_lossy().into_owned() + &format!(".{kind}.safetensors");
