@@ -4,6 +4,7 @@
 //! of stays a computation, and so does anything with a symbolic size. Postcondition: no other call has only constant
 //! operands.
 
+use indexmap::IndexMap;
 use pt2c_ir::dim::Scope;
 use pt2c_ir::{Arg, Diagnostic, Fact, NodeId, NodeKind, Program, TensorData, ValueId};
 use pt2c_ops::{Call, Tags, Tensor, lookup};
@@ -17,13 +18,18 @@ pub fn fold_constants(program: &Program) -> Result<Program, Diagnostic> {
     let mut program = program.clone();
     let views = constant_views(&program);
     let mut foldable = foldable(&program);
-    // What cannot be evaluated now fails at run time, or never runs; what it is made of may still be folded.
-    let folded = loop {
-        match evaluate_all(&program, &views, &foldable)? {
-            Ok(folded) => break folded,
-            Err(failed) => foldable.remove(&failed),
-        };
-    };
+    // What cannot be evaluated now fails at run time, or never runs, with all that needs it; what it is made of may still
+    // be folded.
+    let mut folded = IndexMap::new();
+    while let Err(failed) = evaluate_all(&program, &views, &foldable, &mut folded)? {
+        foldable.remove(&failed);
+        for (id, node) in program.graph.nodes() {
+            let known = |v: ValueId| is_constant(&program, &foldable, v);
+            if foldable.contains(&id) && !node.operands().all(known) {
+                foldable.remove(&id);
+            }
+        }
+    }
     for (value, data) in folded {
         let fact = program.graph.fact(value).cloned().ok_or_else(|| Diagnostic::error("a value without a fact"))?;
         let name = program.graph.node(value.node).name.clone();
@@ -98,24 +104,23 @@ fn constant_views(program: &Program) -> BTreeSet<NodeId> {
     program.graph.nodes().filter(free).map(|(id, _)| id).collect()
 }
 
-/// The constants that take the place of computed values, or the call that could not be evaluated.
-type Folded = Result<Vec<(ValueId, TensorData)>, NodeId>;
-
-/// Evaluates the foldable values that something else than folding needs. A view or generator alone is cheaper than a
-/// constant: it is computed only as a part of something else.
+/// Evaluates the foldable values that something else than folding needs and that are not folded yet, up to a call that
+/// cannot be evaluated. A view or generator alone is cheaper than a constant: it is computed only as a part of something
+/// else.
 fn evaluate_all(
     program: &Program,
     views: &BTreeSet<NodeId>,
     foldable: &BTreeSet<NodeId>,
-) -> Result<Folded, Diagnostic> {
+    folded: &mut IndexMap<ValueId, TensorData>,
+) -> Result<Result<(), NodeId>, Diagnostic> {
     let goes = |id: &NodeId| foldable.contains(id) && !views.contains(id);
     let mut evaluator = Evaluator { program, known: BTreeMap::new() };
-    let mut folded = Vec::new();
     for id in program.graph.nodes().map(|(id, _)| id).filter(goes) {
         let only_folded = program.graph.users(id).iter().all(goes);
         for value in program.graph.values(id) {
             let is_output = program.graph.output_values().any(|o| o == value);
-            if program.graph.use_count(value) == 0 || (only_folded && !is_output) {
+            let needed = program.graph.use_count(value) > 0 && (!only_folded || is_output);
+            if !needed || folded.contains_key(&value) {
                 continue;
             }
             let tensor = match evaluator.value(value)? {
@@ -125,11 +130,11 @@ fn evaluate_all(
             let fact = program.graph.fact(value).ok_or_else(|| Diagnostic::error("a value without a fact"))?;
             let data = TensorData::dense(fact.dtype, tensor.shape().to_vec(), tensor.to_bytes())
                 .map_err(|e| Diagnostic::error(e.to_string()))?;
-            folded.push((value, data));
+            folded.insert(value, data);
         }
         evaluator.forget_large();
     }
-    Ok(Ok(folded))
+    Ok(Ok(()))
 }
 
 /// Evaluates constant values on demand. Tensors of the reference evaluation have 8 bytes an element, so the large ones

@@ -3,6 +3,7 @@
 use crate::build::*;
 use pt2c_ir::dim::Dim;
 use pt2c_ir::{Arg, DType, Location};
+use pt2c_ops::Tensor;
 use pt2c_passes::decompose::decompose_program;
 use pt2c_passes::fold_constants::fold_constants;
 use pt2c_passes::rewrite::{Options, explain, rewrite, rewrite_with_log, rules};
@@ -193,4 +194,21 @@ fn residual_connections_are_no_trees() {
     println!("{} nodes, {:?}, {:?}", log.nodes, log.saturation, start.elapsed());
     assert_eq!(ops(&program).len(), 2000);
     assert!(start.elapsed().as_secs() < 20, "exponential: {:?}", start.elapsed());
+}
+
+#[test]
+fn constants_that_cannot_be_evaluated_stay_calls() {
+    let mut p = P::new();
+    let table = p.weight(&[4]);
+    let outside = p.tensor(&Tensor::ints(DType::I64, &[1], vec![9]));
+    let one = p.number(1.0);
+    let one = p.expand(one, &[4]);
+    let moved = p.binary("add", table, one);
+    // An error at run time, as in PyTorch, and so is what is made of it; what goes into it is a constant.
+    let missing = p.call("prim.take", vec![t(moved), t(outside), Arg::Int(Dim::ZERO)]);
+    let after = p.unary("neg", missing);
+    let doubled = p.binary("mul", moved, moved);
+    p.out(after);
+    p.out(doubled);
+    assert_eq!(ops(&fold_constants(&p.program).unwrap()), ["take", "neg"]);
 }
