@@ -17,6 +17,8 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.export import Dim, export
 
+from recording import without_positions
+
 OUT = pathlib.Path(__file__).parent / "bad_indices"
 N = Dim("n", min=2, max=64)
 
@@ -118,9 +120,7 @@ def record(name):
     initial = {k: v.clone() for k, v in module.state_dict().items()}
     copies = lambda tensors: tuple(t.clone() for t in tensors)  # noqa: E731
     program = export(module, copies(good), dynamic_shapes={"args": dynamic[0]} if dynamic else None)
-    for node in program.graph.nodes:
-        for key in ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node", "custom"):
-            node.meta.pop(key, None)
+    without_positions(program)
     module.load_state_dict(initial)
     for inputs in bad:
         try:

@@ -20,6 +20,8 @@ from torch import nn
 from torch.export import Dim, export
 from torch.utils._pytree import tree_leaves
 
+from recording import without_positions
+
 OUT = pathlib.Path(__file__).parent / "dims"
 
 
@@ -149,9 +151,7 @@ def record(name):
     body, samples, dynamic, broken = CASES[name]
     module = Module(body)
     program = export(module, samples[0], dynamic_shapes={"args": dynamic})
-    for node in program.graph.nodes:
-        for key in ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node", "custom"):
-            node.meta.pop(key, None)
+    without_positions(program)
     torch.export.save(program, str(OUT / f"{name}.pt2"))
     for number, args in enumerate(samples):
         suffix = str(number or "")

@@ -9,7 +9,6 @@ keyed by the flattened leaf position; numbers are 0-d tensors (int64, float64, b
 
 import math
 import pathlib
-import re
 import sys
 
 import torch
@@ -20,6 +19,8 @@ from torch._higher_order_ops import scan, while_loop
 from torch._higher_order_ops.associative_scan import associative_scan
 from torch.export import Dim, export
 from torch.utils._pytree import tree_flatten
+
+from recording import with_short_positions
 
 OUT = pathlib.Path(__file__).parent / "dynamic"
 torch.manual_seed(0)
@@ -322,12 +323,7 @@ def record(name):
     if name in DECOMPOSED:
         program = program.run_decompositions({})
     module.load_state_dict(initial)
-    graphs = [m.graph for m in program.graph_module.modules() if isinstance(m, torch.fx.GraphModule)]
-    for node in (node for graph in graphs for node in graph.nodes):
-        trace = node.meta.get("stack_trace")
-        if trace:
-            trace = re.sub(r'"[^"]*/site-packages/', '"', trace)
-            node.meta["stack_trace"] = re.sub(r'"[^"]*/record_dynamic.py', '"record_dynamic.py', trace)
+    with_short_positions(program, "record_dynamic.py")
     torch.export.save(program, str(OUT / f"{name}.pt2"))
     for number, args in enumerate(samples):
         suffix = str(number or "")

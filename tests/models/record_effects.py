@@ -14,7 +14,6 @@ The expectations come from eager PyTorch, so an import that gets an alias wrong 
 
 import json
 import pathlib
-import re
 import sys
 
 import torch
@@ -22,6 +21,8 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.export import Dim, export
 from torch.utils._pytree import tree_flatten
+
+from recording import with_short_positions
 
 OUT = pathlib.Path(__file__).parent / "effects"
 
@@ -322,12 +323,7 @@ def record(name):
             for spec in functional.graph_signature.output_specs
             if "MUTATION" in spec.kind.name
         ]
-    graphs = [m.graph for m in program.graph_module.modules() if isinstance(m, torch.fx.GraphModule)]
-    for node in (node for graph in graphs for node in graph.nodes):
-        trace = node.meta.get("stack_trace")
-        if trace:
-            trace = re.sub(r'"[^"]*/site-packages/', '"', trace)
-            node.meta["stack_trace"] = re.sub(r'"[^"]*/record_effects.py', '"record_effects.py', trace)
+    with_short_positions(program, "record_effects.py")
     torch.export.save(program, str(OUT / f"{name}.pt2"))
     (OUT / f"{name}.effects.json").write_text(json.dumps(effects) + "\n")
 

@@ -7,7 +7,6 @@ NAME.after.safetensors, as README.md describes; says which examples do not expor
 """
 
 import pathlib
-import re
 import sys
 
 import torch
@@ -16,6 +15,8 @@ from safetensors.torch import save_file
 from torch._export.db.case import SupportLevel
 from torch._export.db.examples import all_examples
 from torch.utils._pytree import tree_flatten
+
+from recording import with_short_positions
 
 out = pathlib.Path(sys.argv[1])
 out.mkdir(exist_ok=True)
@@ -28,11 +29,7 @@ for name, case in sorted(all_examples().items()):
     try:
         module = case.model.eval() if isinstance(case.model, torch.nn.Module) else case.model
         program = torch.export.export(module, clone(args), clone(kwargs), dynamic_shapes=case.dynamic_shapes)
-        for graph in (m.graph for m in program.graph_module.modules() if isinstance(m, torch.fx.GraphModule)):
-            for node in graph.nodes:
-                trace = node.meta.get("stack_trace")
-                if trace:
-                    node.meta["stack_trace"] = re.sub(r'"[^"]*/(site-packages/|record_examples)', r'"\1', trace)
+        with_short_positions(program, "record_examples.py")
         torch.export.save(program, str(out / f"{name}.pt2"))
         before = {k: v.clone() for k, v in program.state_dict.items()}
         called_args, called_kwargs = clone(args), clone(kwargs)

@@ -20,6 +20,8 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.export import Dim, export
 
+from recording import without_positions
+
 OUT = pathlib.Path(__file__).parent / "shapes"
 BOUNDS = {"n": 8, "m": 9, "h": 9, "w": 8}
 SIZES = [{"n": 4, "m": 6, "h": 6, "w": 7}, {"n": 1, "m": 1, "h": 1, "w": 1}, {"n": 7, "m": 3, "h": 5, "w": 7}, BOUNDS]
@@ -314,10 +316,7 @@ def record(family):
             continue
         name = family if least == 1 else f"{family}.from_{least}"
         module, names, program = exported(chosen, least, all_sizes)
-        for node in program.graph.nodes:
-            # Source positions make up most of an archive.
-            for key in ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node", "custom"):
-                node.meta.pop(key, None)
+        without_positions(program)
         torch.export.save(program, str(OUT / f"{name}.pt2"))
         for number, sizes in enumerate(all_sizes):
             suffix = str(number or "")
