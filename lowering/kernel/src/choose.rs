@@ -126,25 +126,12 @@ fn same(a: &Buffer, b: &Buffer) -> bool {
 }
 
 fn rename(steps: &mut [Step], kernels: &[KernelId], buffers: &[BufferId]) {
-    let buffer = |b: &mut BufferId| *b = buffers.get(b.0 as usize).copied().unwrap_or(*b);
-    for step in steps {
-        match step {
-            Step::Call { kernel, buffers: own, .. } => {
-                *kernel = kernels.get(kernel.0 as usize).copied().unwrap_or(*kernel);
-                own.iter_mut().for_each(buffer);
-            }
-            Step::Bind { value: crate::Bound::Element(element), .. } => buffer(element),
-            Step::Bind { .. } => {}
-            Step::If { condition, then, otherwise } => {
-                buffer(condition);
-                rename(then, kernels, buffers);
-                rename(otherwise, kernels, buffers);
-            }
-            Step::While { before, condition, body } => {
-                buffer(condition);
-                rename(before, kernels, buffers);
-                rename(body, kernels, buffers);
-            }
+    Step::visit_mut(steps, &mut |step| {
+        if let Step::Call { kernel, .. } = step {
+            *kernel = kernels.get(kernel.0 as usize).copied().unwrap_or(*kernel);
         }
-    }
+        for buffer in step.buffers_mut() {
+            *buffer = buffers.get(buffer.0 as usize).copied().unwrap_or(*buffer);
+        }
+    });
 }

@@ -40,24 +40,12 @@ pub struct Stage {
 impl KernelProgram {
     /// All calls, in the order of the text.
     pub fn calls(&self) -> Vec<(KernelId, &[BufferId], LocationId)> {
-        fn add<'s>(steps: &'s [Step], calls: &mut Vec<(KernelId, &'s [BufferId], LocationId)>) {
-            for step in steps {
-                match step {
-                    Step::Call { kernel, buffers, location } => calls.push((*kernel, buffers, *location)),
-                    Step::Bind { .. } => {}
-                    Step::If { then, otherwise, .. } => {
-                        add(then, calls);
-                        add(otherwise, calls);
-                    }
-                    Step::While { before, body, .. } => {
-                        add(before, calls);
-                        add(body, calls);
-                    }
-                }
-            }
-        }
         let mut calls = Vec::new();
-        add(&self.steps, &mut calls);
+        Step::visit(&self.steps, &mut |step| {
+            if let Step::Call { kernel, buffers, location } = step {
+                calls.push((*kernel, buffers.as_slice(), *location));
+            }
+        });
         calls
     }
 
@@ -121,6 +109,56 @@ pub enum Step {
     If { condition: BufferId, then: Vec<Step>, otherwise: Vec<Step> },
     /// Runs `before`, then `body` and again while the one-element boolean buffer is true.
     While { before: Vec<Step>, condition: BufferId, body: Vec<Step> },
+}
+
+impl Step {
+    /// Calls `see` with every step and those inside it, in the order of the text.
+    pub fn visit<'s>(steps: &'s [Step], see: &mut dyn FnMut(&'s Step)) {
+        for step in steps {
+            see(step);
+            match step {
+                Step::Call { .. } | Step::Bind { .. } => {}
+                Step::If { then: first, otherwise: second, .. } | Step::While { before: first, body: second, .. } => {
+                    Step::visit(first, see);
+                    Step::visit(second, see);
+                }
+            }
+        }
+    }
+
+    /// As [`Step::visit`], to change the steps.
+    pub fn visit_mut(steps: &mut [Step], see: &mut dyn FnMut(&mut Step)) {
+        for step in steps {
+            see(step);
+            match step {
+                Step::Call { .. } | Step::Bind { .. } => {}
+                Step::If { then: first, otherwise: second, .. } | Step::While { before: first, body: second, .. } => {
+                    Step::visit_mut(first, see);
+                    Step::visit_mut(second, see);
+                }
+            }
+        }
+    }
+
+    /// The buffers that the step itself mentions, not those of steps inside it.
+    pub fn buffers(&self) -> &[BufferId] {
+        match self {
+            Step::Call { buffers, .. } => buffers,
+            Step::Bind { value: Bound::Element(buffer), .. } => std::slice::from_ref(buffer),
+            Step::Bind { value: Bound::Size(_), .. } => &[],
+            Step::If { condition, .. } | Step::While { condition, .. } => std::slice::from_ref(condition),
+        }
+    }
+
+    /// As [`Step::buffers`], to change them.
+    pub fn buffers_mut(&mut self) -> &mut [BufferId] {
+        match self {
+            Step::Call { buffers, .. } => buffers,
+            Step::Bind { value: Bound::Element(buffer), .. } => std::slice::from_mut(buffer),
+            Step::Bind { value: Bound::Size(_), .. } => &mut [],
+            Step::If { condition, .. } | Step::While { condition, .. } => std::slice::from_mut(condition),
+        }
+    }
 }
 
 /// What a symbol becomes.

@@ -69,24 +69,13 @@ fn representative(scope: &Scope, symbol: &Symbol) -> i64 {
 
 /// The symbols that steps give values, in the order of the steps.
 fn stages(steps: &[Step], found: &mut Vec<Stage>) {
-    for step in steps {
-        match step {
-            Step::Call { .. } => {}
-            Step::Bind { symbol, .. } => {
-                if !found.iter().any(|s| s.symbol == *symbol) {
-                    found.push(Stage { symbol: symbol.clone(), arena_bytes: Dim::ZERO });
-                }
-            }
-            Step::If { then, otherwise, .. } => {
-                stages(then, found);
-                stages(otherwise, found);
-            }
-            Step::While { before, body, .. } => {
-                stages(before, found);
-                stages(body, found);
-            }
+    Step::visit(steps, &mut |step| {
+        if let Step::Bind { symbol, .. } = step
+            && !found.iter().any(|s| s.symbol == *symbol)
+        {
+            found.push(Stage { symbol: symbol.clone(), arena_bytes: Dim::ZERO });
         }
-    }
+    });
 }
 
 /// Finds the stages, gives every arena buffer its offset and each stage the size of its arena.

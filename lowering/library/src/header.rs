@@ -69,7 +69,7 @@ fn sharing(out: &mut String, library: &str, spec: &LibrarySpec, others: &[(Libra
             continue;
         }
         let owner = &other.name;
-        let short = owner.strip_prefix(library).map_or(owner.as_str(), |rest| rest.trim_start_matches('_'));
+        let short = other.name_in(library);
         remark(
             out,
             &format!(

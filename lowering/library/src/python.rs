@@ -49,7 +49,7 @@ fn write_file(out: &mut String, library: &str, specs: &[&LibrarySpec]) -> Result
 
 /// `Model`, or of several programs the program's name in capitals (`Encoder`).
 fn model_class(library: &str, spec: &LibrarySpec) -> String {
-    let short = spec.name.strip_prefix(library).unwrap_or("").trim_start_matches('_');
+    let short = spec.name_in(library);
     let part = |part: &str| {
         let mut letters = part.chars();
         letters.next().map_or(String::new(), |first| first.to_ascii_uppercase().to_string() + letters.as_str())
@@ -185,7 +185,7 @@ fn model(out: &mut String, library: &str, spec: &LibrarySpec, classes: &Classes)
     let class = model_class(library, spec);
     let about = spec.description.first().map_or_else(String::new, |line| comment(line).replace(['"', '\\'], "'"));
     writeln!(out, "\nclass {class}:\n    \"\"\"{about}\"\"\"\n")?;
-    let short = spec.name.strip_prefix(library).unwrap_or("").trim_start_matches('_');
+    let short = spec.name_in(library);
     let entry = if short.is_empty() { String::new() } else { format!("entry=\"{short}\", ") };
     writeln!(
         out,

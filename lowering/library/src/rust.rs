@@ -120,7 +120,7 @@ fn write_file(out: &mut String, library: &str, programs: &[(&LibrarySpec, Layout
     )?;
     out.push_str(COMMON);
     for (spec, layout) in programs {
-        let short = spec.name.strip_prefix(library).map_or("", |rest| rest.trim_start_matches('_'));
+        let short = spec.name_in(library);
         match programs.len() {
             1 => program(out, spec, layout)?,
             _ => {

@@ -180,6 +180,11 @@ pub struct Stage {
 }
 
 impl LibrarySpec {
+    /// The program's name within a library of several (`encoder` of `speech_encoder`); empty if it has the library's name.
+    pub fn name_in(&self, library: &str) -> &str {
+        self.name.strip_prefix(library).unwrap_or(&self.name).trim_start_matches('_')
+    }
+
     /// The symbol that decides an expression last, if the run computes any of its symbols.
     pub fn late(&self, symbols: &BTreeSet<pt2c_ir::dim::Symbol>) -> Option<u32> {
         let mentioned = |stage: &&Stage| {

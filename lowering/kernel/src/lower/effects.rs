@@ -156,32 +156,10 @@ fn redirect(lowering: &mut Lowering<'_>, buffer: BufferId) -> Result<(), Diagnos
         lowering.result.buffers.get(buffer.0 as usize).cloned().ok_or_else(missing)?;
     let fact = Fact::new(dtype, vec![len]);
     let copy = lowering.add_buffer(&format!("{name}.next"), &fact, BufferKind::Arena(Dim::ZERO));
-    fn rename(steps: &mut [Step], from: BufferId, to: BufferId) {
-        let change = |b: &mut BufferId| {
-            if *b == from {
-                *b = to;
-            }
-        };
-        for step in steps {
-            match step {
-                Step::Call { buffers, .. } => buffers.iter_mut().for_each(change),
-                Step::Bind { value: crate::Bound::Element(buffer), .. } => change(buffer),
-                Step::Bind { .. } => {}
-                Step::If { condition, then, otherwise } => {
-                    change(condition);
-                    rename(then, from, to);
-                    rename(otherwise, from, to);
-                }
-                Step::While { before, condition, body } => {
-                    change(condition);
-                    rename(before, from, to);
-                    rename(body, from, to);
-                }
-            }
-        }
-    }
     let mut steps = std::mem::take(&mut lowering.steps);
-    rename(&mut steps, buffer, copy);
+    Step::visit_mut(&mut steps, &mut |step| {
+        step.buffers_mut().iter_mut().filter(|b| **b == buffer).for_each(|b| *b = copy);
+    });
     lowering.copy(&fact, buffer, copy)?;
     lowering.steps.append(&mut steps);
     lowering.copy(&fact, copy, buffer)

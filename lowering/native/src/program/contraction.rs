@@ -8,8 +8,8 @@ use super::packing::Packing;
 use crate::NativeError;
 use crate::builder::{Elem, Func, Val};
 use crate::contraction::{
-    Attention, Axis, Base, Convolution, Depthwise, Gemm, GemmB, Grouped, Image, Mask, MaskAt, Matrix, Out, Size, Weight,
-    Winograd, tile,
+    Attention, Axis, Base, Convolution, Depthwise, Gemm, GemmB, Grouped, Image, Mask, MaskAt, Matrix, Out, Size,
+    Weight, Winograd, tile,
 };
 use crate::dims::Indices;
 use crate::loops::{Cx, Memory, Value, value_elem};

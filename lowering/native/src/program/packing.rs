@@ -5,7 +5,7 @@ use crate::contraction::pack;
 use indexmap::IndexMap;
 use pt2c_ir::Bytes;
 use pt2c_ir::dim::Dim;
-use pt2c_kernel::{Bound, Buffer, BufferId, BufferKind, KernelProgram, Step};
+use pt2c_kernel::{Buffer, BufferId, BufferKind, KernelProgram, Step};
 
 /// A layout of a constant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -113,7 +113,13 @@ pub(super) fn pack_constants(
     let steps = packer.steps(&program.steps)?;
     packer.program.steps = steps;
     let mut used = vec![false; packer.program.buffers.len()];
-    mark(&packer.program.steps, &mut used);
+    Step::visit(&packer.program.steps, &mut |step| {
+        for id in step.buffers() {
+            if let Some(used) = used.get_mut(id.0 as usize) {
+                *used = true;
+            }
+        }
+    });
     for (buffer, used) in packer.program.buffers.iter_mut().zip(used) {
         if !used && let BufferKind::Constant(_) = buffer.kind {
             buffer.kind = BufferKind::Constant(Bytes::new(Vec::new()));
@@ -176,35 +182,5 @@ impl Packer<'_> {
         self.program.buffers.push(packed);
         self.made.insert((source, packing), made);
         Ok(made)
-    }
-}
-
-/// Marks the buffers that steps mention.
-fn mark(steps: &[Step], used: &mut [bool]) {
-    let mut see = |id: &BufferId| {
-        if let Some(u) = used.get_mut(id.0 as usize) {
-            *u = true;
-        }
-    };
-    for step in steps {
-        match step {
-            Step::Call { buffers, .. } => buffers.iter().for_each(&mut see),
-            Step::Bind { value: Bound::Element(buffer), .. } => see(buffer),
-            Step::Bind { .. } => {}
-            Step::If { condition, .. } | Step::While { condition, .. } => see(condition),
-        }
-    }
-    for step in steps {
-        match step {
-            Step::Call { .. } | Step::Bind { .. } => {}
-            Step::If { then, otherwise, .. } => {
-                mark(then, used);
-                mark(otherwise, used);
-            }
-            Step::While { before, body, .. } => {
-                mark(before, used);
-                mark(body, used);
-            }
-        }
     }
 }

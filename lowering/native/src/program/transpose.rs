@@ -33,7 +33,7 @@ pub(super) fn transpose_constants(
     };
     let mut packings = Vec::new();
     for param in 0..kernel.params.len() {
-        let Some(len) = constant_len(program, &program.steps, id, param) else { continue };
+        let Some(len) = constant_len(program, id, param) else { continue };
         let mut probe = Probe { param, len, columns: None, panel: None, fits: true };
         visit(&mut stmts.clone(), &program.scope, None, &widths, &mut |address, scope, lane| {
             probe.look(address, scope, lane);
@@ -59,27 +59,9 @@ pub(super) fn transpose_constants(
 
 /// Elements of the constant that every call passes for a parameter; `None` if one does not pass a constant, or they
 /// differ in size.
-fn constant_len(program: &KernelProgram, steps: &[Step], id: KernelId, param: usize) -> Option<i64> {
-    fn calls<'a>(steps: &'a [Step], id: KernelId, out: &mut Vec<&'a [pt2c_kernel::BufferId]>) {
-        for step in steps {
-            match step {
-                Step::Call { kernel, buffers, .. } if *kernel == id => out.push(buffers),
-                Step::Call { .. } | Step::Bind { .. } => {}
-                Step::If { then, otherwise, .. } => {
-                    calls(then, id, out);
-                    calls(otherwise, id, out);
-                }
-                Step::While { before, body, .. } => {
-                    calls(before, id, out);
-                    calls(body, id, out);
-                }
-            }
-        }
-    }
-    let mut all = Vec::new();
-    calls(steps, id, &mut all);
+fn constant_len(program: &KernelProgram, id: KernelId, param: usize) -> Option<i64> {
     let mut len = None;
-    for buffers in all {
+    for (_, buffers, _) in program.calls().into_iter().filter(|(kernel, ..)| *kernel == id) {
         let buffer = program.buffers.get(buffers.get(param)?.0 as usize)?;
         let BufferKind::Constant(_) = buffer.kind else { return None };
         let this = buffer.len.as_int()?;

@@ -132,9 +132,9 @@ fn a_linear_layer_with_weights_in_fewer_bits() {
                     .flat_map(|group| {
                         let most = group.iter().fold(0.0f32, |m, x| if x.abs() > m.abs() { *x } else { m });
                         let scale = most / -8.0;
-                        group.iter().map(move |x| {
-                            f64::from((x / scale).round_ties_even().clamp(-8.0, 7.0)) * f64::from(scale)
-                        })
+                        group
+                            .iter()
+                            .map(move |x| f64::from((x / scale).round_ties_even().clamp(-8.0, 7.0)) * f64::from(scale))
                     })
                     .collect(),
                 WeightType::Int4 | WeightType::Int8 => w

@@ -15,6 +15,7 @@ mod error;
 mod facts;
 mod functionalize;
 mod graph;
+mod inline;
 pub(crate) mod location;
 mod numbers;
 pub(crate) mod schemas;
