@@ -7,6 +7,7 @@ use pt2c_ir::Bytes;
 use pt2c_ir::text::print;
 use pt2c_pt2::archive::Archive;
 use pt2c_pt2::payload::{Payload, Payloads};
+use pt2c_pt2::schema::{InputSpec, OutputSpec};
 use pt2c_pt2::{ExportedProgram, export, import};
 
 /// Every recorded program, old archives included.
@@ -136,6 +137,11 @@ fn control_flow_and_late_sizes_survive_the_way_back() {
         let imported = import(&program).unwrap_or_else(|error| panic!("{name}: {error}")).program;
         let exported = export(&imported, Some(&program)).unwrap_or_else(|error| panic!("{name}: {error}"));
         exported.lint().unwrap_or_else(|error| panic!("{name}: {error}"));
+        // PyTorch pairs them: an effect that is gone takes both.
+        let signature = exported.graph_signature();
+        let given = signature.input_specs.iter().filter(|spec| matches!(spec, InputSpec::Token(_))).count();
+        let returned = signature.output_specs.iter().filter(|spec| matches!(spec, OutputSpec::Token(_))).count();
+        assert_eq!(given, returned, "{name}: tokens");
         let bytes = std::fs::read(folder.join(format!("{name}.inputs.safetensors"))).expect("recorded");
         let inputs = common::inputs(&imported, &bytes);
         let again = read(exported.to_bytes().expect("writes"));

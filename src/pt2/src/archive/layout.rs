@@ -16,6 +16,8 @@ pub enum Layout {
     TorchScript,
     /// `torch.save` (a state dict or a pickled module).
     TorchSave,
+    /// A bare pickle, which is also what `torch.save` wrote before zip files.
+    Pickle,
     /// `torch._inductor.aoti_compile_and_package`: a compiled library, no program.
     AotInductor,
     /// An ExecuTorch program.
@@ -39,7 +41,7 @@ impl Layout {
             Layout::TorchScript => {
                 "TorchScript cannot be compiled: export the original module with torch.export.export and save that with torch.export.save"
             }
-            Layout::TorchSave => {
+            Layout::TorchSave | Layout::Pickle => {
                 "this holds weights or a pickled module but no program: load it in Python, then torch.export.export the module and torch.export.save the result"
             }
             Layout::AotInductor => {
@@ -64,13 +66,14 @@ impl Layout {
         if at(4, b"ET12") || at(4, b"ET13") {
             return Layout::ExecuTorch;
         }
-        let known: [(usize, &[u8], &str); 14] = [
+        if matches!(bytes, [0x80, 2..=5, ..]) {
+            return Layout::Pickle;
+        }
+        let known: [(usize, &[u8], &str); 12] = [
             (0, b"version https://git-lfs", "a Git LFS pointer: the real file was not downloaded (run git lfs pull)"),
             (0, b"<!DOCTYPE", "an HTML page (a failed download?)"),
             (0, b"<html", "an HTML page (a failed download?)"),
             (0, b"\x7fELF", "an ELF library or program"),
-            (0, b"\x80\x02", "a pickle file (an old torch.save)"),
-            (0, b"\x80\x04", "a pickle file"),
             (0, b"\x89HDF", "an HDF5 file"),
             (0, b"\x1f\x8b", "a gzip file (unpack it first)"),
             (0, b"\x28\xb5\x2f\xfd", "a Zstandard file (unpack it first)"),
@@ -146,11 +149,12 @@ impl fmt::Display for Layout {
             Layout::FlatExport => f.write_str("a program saved by torch.export.save of PyTorch 2.1 to 2.7"),
             Layout::TorchScript => f.write_str("a TorchScript archive (torch.jit.save)"),
             Layout::TorchSave => f.write_str("a torch.save file"),
+            Layout::Pickle => f.write_str("a pickle file (torch.save wrote such once)"),
             Layout::AotInductor => f.write_str("an AOTInductor package"),
             Layout::ExecuTorch => f.write_str("an ExecuTorch program"),
             Layout::Other(name) => f.write_str(name),
             Layout::UnknownZip(names) => {
-                write!(f, "a zip archive that PyTorch did not write (it holds {names:?}, …)")
+                write!(f, "a zip archive that PyTorch did not write (it holds {}, …)", names.join(", "))
             }
         }
     }

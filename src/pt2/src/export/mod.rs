@@ -167,8 +167,9 @@ fn inputs(
     let mut arguments = Vec::new();
     let base_specs = base.map(|base| base.graph_signature().input_specs.as_slice()).unwrap_or(&[]);
     let base_inputs = base.map(|base| base.graph().inputs.as_slice()).unwrap_or(&[]);
-    // The base's names come first, so that new ones make way.
-    for (spec, argument) in base_specs.iter().zip(base_inputs).filter(|(spec, _)| !spec.is_leaf()) {
+    // The base's names come first, so that new ones make way. Tokens are gone: the order of nodes is the order of effects.
+    let kept = |spec: &InputSpec| !spec.is_leaf() && !matches!(spec, InputSpec::Token(_));
+    for (spec, argument) in base_specs.iter().zip(base_inputs).filter(|(spec, _)| kept(spec)) {
         if let Some(base) = base
             && let Some(name) = argument_name(argument)
         {

@@ -159,8 +159,11 @@ pub(crate) fn fact_of(graph: &schema::Graph, name: &str) -> Result<Fact, ImportE
     facts::typed(name, graph, &mut symbols::Expressions::default()).map(|typed| typed.fact)
 }
 
-/// An expression of the archive.
-pub(crate) fn dim_of(text: &str) -> Result<Dim, ImportErrorKind> {
+/// A size as the archive writes it (sympy's `srepr`).
+///
+/// # Errors
+/// If it is no such expression, or one that sizes do not have.
+pub fn dim_of(text: &str) -> Result<Dim, ImportErrorKind> {
     symbols::Expressions::default().dim(text)
 }
 
@@ -258,6 +261,10 @@ impl Inputs {
                 declared: typed.fact.to_string(),
             }
             .into());
+        }
+        // PyTorch 2.5 writes tied weights as two inputs of one name.
+        if let Some(view) = self.tensors.contains_key(fqn).then(|| self.view_of(exported, fqn)).flatten() {
+            return Ok(insert(&mut self.names, name, view)?);
         }
         self.tensors.insert(fqn.to_owned(), TensorEntry { role, fact: fact.clone(), data: Some(data) });
 

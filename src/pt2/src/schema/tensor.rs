@@ -57,6 +57,34 @@ int_enum! {
 }
 
 impl ScalarType {
+    /// Its name in PyTorch: `torch.float32`.
+    pub fn torch_name(self) -> &'static str {
+        match self {
+            ScalarType::Unknown => "\"unknown\"",
+            ScalarType::Byte => "torch.uint8",
+            ScalarType::Char => "torch.int8",
+            ScalarType::Short => "torch.int16",
+            ScalarType::Int => "torch.int32",
+            ScalarType::Long => "torch.int64",
+            ScalarType::Half => "torch.float16",
+            ScalarType::Float => "torch.float32",
+            ScalarType::Double => "torch.float64",
+            ScalarType::ComplexHalf => "torch.complex32",
+            ScalarType::ComplexFloat => "torch.complex64",
+            ScalarType::ComplexDouble => "torch.complex128",
+            ScalarType::Bool => "torch.bool",
+            ScalarType::BFloat16 => "torch.bfloat16",
+            ScalarType::UInt16 => "torch.uint16",
+            ScalarType::UInt32 => "torch.uint32",
+            ScalarType::UInt64 => "torch.uint64",
+            ScalarType::Float8E4M3Fn => "torch.float8_e4m3fn",
+            ScalarType::Float8E5M2 => "torch.float8_e5m2",
+            ScalarType::Float8E4M3Fnuz => "torch.float8_e4m3fnuz",
+            ScalarType::Float8E5M2Fnuz => "torch.float8_e5m2fnuz",
+            ScalarType::Float8E8M0Fnu => "torch.float8_e8m0fnu",
+        }
+    }
+
     /// Bytes of one element; `None` for [`ScalarType::Unknown`].
     pub fn element_size(self) -> Option<u64> {
         Some(match self {
@@ -79,7 +107,7 @@ impl ScalarType {
 
 /// An element type of the schema that the IR does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("element type {0:?} is not supported")]
+#[error("the element type {} is not supported", .0.torch_name())]
 pub struct UnsupportedScalarType(pub ScalarType);
 
 impl TryFrom<ScalarType> for DType {
