@@ -134,9 +134,9 @@ for architecture in ("mobilenet_v2", "resnet50", "vit_b_16", "convnext_tiny", "s
 
 TEXT = lambda *shape: (ids(30000, *shape), torch.ones(shape, dtype=torch.int64))
 SEQUENCE = ({0: DYNAMIC, 1: DYNAMIC},)
-program("bert_base", transformer("BertModel", "BertConfig", ["input_ids", "attention_mask"], vocab_size=30522), lambda: [TEXT(1, 128), TEXT(2, 37)], SEQUENCE * 2)
+program("bert_base", transformer("BertModel", "BertConfig", ["input_ids", "attention_mask"], vocab_size=30522), lambda: [TEXT(1, 128), TEXT(2, 37)], (SEQUENCE * 2,))
 program("distilbert", transformer("DistilBertModel", "DistilBertConfig", ["input_ids", "attention_mask"]), lambda: [TEXT(1, 128)])
-program("gpt2", transformer("GPT2LMHeadModel", "GPT2Config", ["input_ids"], use_cache=False), lambda: [(ids(50000, 1, 64),)])
+program("gpt2", transformer("GPT2LMHeadModel", "GPT2Config", ["input_ids"], use_cache=False), lambda: [(ids(50000, 1, 64),), (ids(50000, 2, 37),)], (SEQUENCE,))
 cache = lambda n: r(12, 1, 12, n, 64)
 program("gpt2_decode", Decode, lambda: [(ids(50000, 1, 1), torch.tensor([[64]]), cache(64), cache(64))])
 program("llama_s16", LlamaBlock, lambda: [(r(1, 16, 1024),)])
