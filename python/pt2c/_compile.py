@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import _command
-from ._errors import Error
+from ._errors import Error, LinkError
 from ._library import Library, read_manifest
 from ._model import Model
 
@@ -89,7 +89,11 @@ def compile(
 
 def _export(program: Any, args: Any, kwargs: Any, shown: _command.Progress, **options: Any) -> Any:
     """The exported program of a module, or the program itself if it is one."""
-    import torch
+    try:
+        import torch
+    except ImportError as error:
+        message = f"compiling a {type(program).__name__} needs PyTorch; without it, give the path of a .pt2 file"
+        raise ModuleNotFoundError(message, name=error.name) from error
 
     if isinstance(program, torch.export.ExportedProgram):
         if args is not None or kwargs is not None or options["dynamic_shapes"] is not None:
@@ -151,12 +155,21 @@ def load_library(path: str | Path, *, threads: int = 0) -> dict[str, Model]:
             raise Error(f"{path} should hold one compiled library, but holds {names}")
         folder, name = path, found[0].stem
     elif path.exists():
+        if path.suffix not in (".a", ".so", ".h", ".json"):
+            raise Error(f"{path} is neither a .pt2 program nor a file of a compiled library (libNAME.so, libNAME.a, NAME.h, NAME.json)")
         folder = path.parent
         name = path.stem.removeprefix("lib") if path.suffix in (".a", ".so") else path.stem
     else:
         raise FileNotFoundError(f"there is no file or folder {path}")
-    if not (folder / f"lib{name}.so").exists() and (folder / f"lib{name}.a").exists():
+    shared, archive = folder / f"lib{name}.so", folder / f"lib{name}.a"
+    if archive.exists() and not shared.exists():
         _link(folder, name, [])
+    elif archive.exists() and shared.stat().st_mtime_ns < archive.stat().st_mtime_ns:
+        # Compiled again since; or files were copied in this order, to a machine that may have no compiler.
+        try:
+            _link(folder, name, [])
+        except LinkError:
+            pass
     framework = _default_framework()
     return {key: Model(program, threads, framework) for key, program in Library(folder, name).programs.items()}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import shutil
+import tempfile
 import weakref
 from pathlib import Path
 
@@ -26,6 +27,25 @@ class _Options(ctypes.Structure):
     ]
 
 
+_opened: dict[str, tuple[int, int]] = {}
+"""The file that was found at each path when it was opened first."""
+
+
+def _open(path: Path) -> ctypes.CDLL:
+    """Loads a shared library, also if another one was loaded from this path before: the dynamic loader knows libraries by
+    their paths and would return that one."""
+    # An absolute path, so that the loader does not search.
+    path = path.resolve()
+    status = path.stat()
+    file = (status.st_dev, status.st_ino)
+    if _opened.setdefault(str(path), file) == file:
+        return ctypes.CDLL(str(path))
+    with tempfile.TemporaryDirectory(prefix="pt2c-") as folder:
+        link = Path(folder) / path.name
+        link.symlink_to(path)
+        return ctypes.CDLL(str(link))
+
+
 class Library:
     """The files of one library, loaded."""
 
@@ -39,8 +59,7 @@ class Library:
             raise Error(f"{self.manifest} is of version {versions}; this package reads {(FORMAT, ABI)}: compile again")
         self.weights_file: str | None = document["weights_file"]
         try:
-            # An absolute path, so that the loader does not search.
-            self.functions = ctypes.CDLL(str(self.shared.resolve()))
+            self.functions = _open(self.shared)
         except OSError as error:
             raise Error(f"{self.shared} cannot be loaded: {error}") from None
         self.programs = {self._short(entry["name"]): Program(self, entry) for entry in document["entries"]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import operator
+import os
 import shutil
 import threading
 from collections.abc import MutableMapping
@@ -130,12 +131,13 @@ class Model:
         return f"<pt2c.Model {self.name}({', '.join(self.inputs)}) -> {', '.join(self.outputs)}>"
 
     def save(self, folder: str | Path) -> Path:
-        """Copies libraries, header and interface (and a weights file) into a folder, which ``pt2c.load`` reads."""
+        """Copies libraries, header and interface (and a weights file) into a folder, which ``pt2c.load`` reads. Files that are
+        there are replaced; a model that was loaded from them goes on with what it has."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for file in self._library.files():
             if (folder / file.name).resolve() != file.resolve():
-                shutil.copy2(file, folder / file.name)
+                _replace(file, folder / file.name)
         return folder
 
     # State.
@@ -162,6 +164,15 @@ class Model:
             for index in range(len(self.state)):
                 other._context.state(index)[:] = self._context.state(index)[:]
         return other
+
+    def __copy__(self) -> Model:
+        return self.clone()
+
+    def __deepcopy__(self, memo: dict) -> Model:
+        return self.clone()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a compiled model is no pickle: save() it to a folder, and pt2c.load() that in the other process")
 
     # Calling.
 
@@ -266,7 +277,10 @@ class Model:
             raise ArgumentError(f"{len(args)} arguments are given, but the program was exported as {usage}")
         unknown = [name for name in kwargs if name not in [known for known, _ in every]]
         if unknown:
-            raise ArgumentError(f"there is no argument {unknown[0]!r}: the program was exported as {usage}")
+            raise ArgumentError(
+                f"there is no argument {unknown[0]!r}: the program was exported as {usage}; what the example inputs leave out is "
+                "fixed at its default"
+            )
         leaves: list = []
         for index, (name, tree) in enumerate(every):
             if index < len(args):
@@ -292,6 +306,17 @@ class Model:
                 f'input "{self._paths.get(position, position)}" is {value!r}, but the program was exported with the fixed value '
                 f"{expected!r}: export again with the other value, or make it a tensor"
             )
+
+
+def _replace(source: Path, target: Path) -> None:
+    """Copies a file to a new one that takes the place of ``target``: somebody may have the old one mapped, who would crash if it
+    were written over."""
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        shutil.copy2(source, partial)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _same(value: Any, expected: Any) -> bool:

@@ -1,7 +1,9 @@
 """Modules compiled and called as their owners would, against PyTorch's own results."""
 
 import collections
+import copy
 import inspect
+import pickle
 
 import numpy as np
 import pytest
@@ -269,6 +271,47 @@ def test_an_exported_program_and_a_file_of_weights(tmp_path):
         close(model(x), module(x))
     model.save(tmp_path / "copy")
     assert torch.equal(pt2c.load(tmp_path / "copy")(x), model(x))
+
+
+def test_files_that_are_in_use_are_replaced(tmp_path):
+    """Saving where a model was loaded from, and compiling into the same folder again, leave that model as it is."""
+    example = (torch.ones(1, 3),)
+    first = pt2c.compile(nn.Linear(3, 2).eval(), example, weights="file", name="linear")
+    expected = first(*example)
+    first.save(tmp_path)
+    loaded = pt2c.load(tmp_path)
+    first.save(tmp_path)
+    torch.testing.assert_close(loaded(*example), expected)
+
+    again = pt2c.compile(nn.Linear(3, 4).eval(), example, weights="file", name="linear", output=tmp_path)
+    assert again(*example).shape == (1, 4)
+    torch.testing.assert_close(loaded(*example), expected)
+    assert not list(tmp_path.glob(".*"))
+
+    # The static library alone is new, as after `pt2c compile -o` in a terminal: the shared one is made anew.
+    first.save(tmp_path)
+    (tmp_path / "liblinear.a").touch()
+    inode = (tmp_path / "liblinear.so").stat().st_ino
+    torch.testing.assert_close(pt2c.load(tmp_path)(*example), expected)
+    assert (tmp_path / "liblinear.so").stat().st_ino != inode
+
+
+def test_copies():
+    class Counter(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("n", torch.zeros(2))
+
+        def forward(self, x):
+            self.n.add_(x)
+            return self.n.clone()
+
+    one = pt2c.compile(Counter(), (torch.ones(2),))
+    one(torch.ones(2))
+    other = copy.deepcopy(one)
+    assert other(torch.ones(2)).tolist() == [2, 2] and one(torch.ones(2)).tolist() == [2, 2]
+    with pytest.raises(TypeError, match="save"):
+        pickle.dumps(one)
 
 
 def test_a_submodule_as_the_entry():

@@ -213,10 +213,13 @@ pub fn write_entries(
     let description = specs.first().and_then(|(spec, _)| spec.description.first());
     fs::write(&files.pkg_config, package::pkg_config(name, description)).map_err(at(&files.pkg_config))?;
     fs::write(&files.cmake, package::cmake(name)).map_err(at(&files.cmake))?;
-    if let Some(path) = &files.weights {
+    if let (Some(path), Some(name)) = (&files.weights, &weights_file) {
+        // Under another name first: a running program may have the old file mapped, and would crash if it were cut.
+        let partial = folder.join(format!(".{name}.partial"));
         let write = || {
-            let mut file = fs::File::create(path)?;
-            weights::write_file(&mut file, &content.bytes, content.hash)
+            let mut file = fs::File::create(&partial)?;
+            weights::write_file(&mut file, &content.bytes, content.hash)?;
+            fs::rename(&partial, path)
         };
         write().map_err(at(path))?;
     }
