@@ -133,6 +133,14 @@ impl TensorData {
         &self.storage
     }
 
+    /// Whether both are the same view of the same storage (tied weights).
+    pub fn same_view(&self, other: &TensorData) -> bool {
+        self.storage.same_storage(&other.storage)
+            && (self.dtype, self.offset) == (other.dtype, other.offset)
+            && self.sizes == other.sizes
+            && self.strides == other.strides
+    }
+
     /// Number of elements.
     pub fn numel(&self) -> usize {
         self.sizes.iter().product()

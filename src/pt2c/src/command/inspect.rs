@@ -177,10 +177,18 @@ fn describe(program: &Program) -> Value {
     operators.sort_by(|a, n, b, m| m.cmp(n).then(a.cmp(b)));
     let modules: Vec<Value> =
         modules.iter().map(|((path, class), n)| json!({"path": path, "class": class, "nodes": n})).collect();
+    // Tied weights are one view of one storage under several names: they count once.
+    let same_as = |index: usize, data: Option<&pt2c_ir::TensorData>| {
+        let data = data?;
+        let earlier = program.tensors.iter().take(index);
+        let found = earlier.filter_map(|(name, t)| Some((name, t.data.as_ref()?))).find(|(_, t)| t.same_view(data));
+        found.map(|(name, _)| name.clone())
+    };
     let tensors: Vec<Value> = program
         .tensors
         .iter()
-        .map(|(name, t)| {
+        .enumerate()
+        .map(|(index, (name, t))| {
             let role = match t.role {
                 TensorRole::Parameter => "parameter",
                 TensorRole::Buffer { persistent: true } => "buffer",
@@ -189,7 +197,7 @@ fn describe(program: &Program) -> Value {
             };
             let bytes = t.fact.numel().as_int().unwrap_or(0) * t.fact.dtype.size() as i64;
             json!({"name": name, "role": role, "type": t.fact.to_string(), "bytes": bytes,
-                "mutated": program.mutated_buffers().any(|m| m == name)})
+                "mutated": program.mutated_buffers().any(|m| m == name), "same_as": same_as(index, t.data.as_ref())})
         })
         .collect();
     json!({
@@ -242,12 +250,14 @@ fn text(about: &Value) -> String {
         let path = if path.is_empty() { "(root)".to_string() } else { path };
         out.push_str(&format!("  {:>4}  {}{path}  {}\n", plain(&m["nodes"]), "  ".repeat(depth), plain(&m["class"])));
     }
-    let total: i64 = rows("tensors").iter().filter_map(|t| t["bytes"].as_i64()).sum();
+    let total: i64 =
+        rows("tensors").iter().filter(|t| t["same_as"].is_null()).filter_map(|t| t["bytes"].as_i64()).sum();
     out.push_str(&format!("\ntensors, {:.2} MB\n", total as f64 / 1e6));
     for t in rows("tensors") {
         let mutated = if t["mutated"] == json!(true) { ", changed by calls" } else { "" };
+        let tied = t["same_as"].as_str().map_or_else(String::new, |name| format!(", the same as {name}"));
         out.push_str(&format!(
-            "  {:>12}  {:<48} {:<24} {}{mutated}\n",
+            "  {:>12}  {:<48} {:<24} {}{mutated}{tied}\n",
             plain(&t["bytes"]),
             plain(&t["name"]),
             plain(&t["type"]),

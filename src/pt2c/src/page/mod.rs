@@ -23,10 +23,19 @@ pub fn page(title: &str, style: &str, body: &str) -> String {
 /// # Errors
 /// None today; phases that fail end the list.
 pub fn inspect(program: &Program, about: &Value) -> Result<String, Diagnostic> {
-    let mut phases =
-        vec![json!({"name": "import", "about": "as exported, made functional", "graph": view::program(program)})];
+    let mut before = view::program(program);
+    let mut phases = vec![json!({"name": "import", "about": "as exported, made functional", "graph": before})];
     let last = pipeline::run(program, &mut |phase, program| {
-        phases.push(json!({"name": phase.name, "about": phase.about, "graph": view::program(program)}));
+        let graph = view::program(program);
+        // Most phases have nothing to do in most programs: those say so instead of repeating the graph.
+        let mut entry = json!({"name": phase.name, "about": phase.about});
+        if graph == before {
+            entry["same"] = json!(true);
+        } else {
+            entry["graph"] = json!(graph);
+        }
+        phases.push(entry);
+        before = graph;
         Ok(())
     });
     match last.and_then(|program| pt2c_kernel::lower::lower(&program)) {
