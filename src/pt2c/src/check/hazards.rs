@@ -15,8 +15,9 @@ pub fn find(report: &mut Report, program: &Program) {
         let operand = node.operands().next().and_then(|value| program.graph.fact(value));
         let (Some(operand), Some(result)) = (operand, node.outputs.first()) else { continue };
         let half = matches!(result.dtype, DType::F16 | DType::BF16);
-        let reduced = operand.numel().as_int().zip(result.numel().as_int());
-        let many = reduced.is_none_or(|(from, to)| from / to.max(1) >= LONG_SUM);
+        // As many as there can be.
+        let terms = program.scope.bounds(&operand.numel().floor_div(&result.numel())).max;
+        let many = terms.is_none_or(|terms| terms >= LONG_SUM);
         if half && op.def.tags.has(Tags::REDUCTION) && many {
             let message = format!("`{}` returns {} of a long sum", op.name, result.dtype);
             let finding = Diagnostic::warning(message)
@@ -29,7 +30,7 @@ pub fn find(report: &mut Report, program: &Program) {
     let doubles =
         program.graph.nodes().filter(|(_, node)| node.outputs.iter().any(|fact| fact.dtype == DType::F64)).count();
     if doubles > 0 {
-        let message = format!("{doubles} values are float64");
+        let message = if doubles == 1 { "1 value is float64".into() } else { format!("{doubles} values are float64") };
         let mut finding = Diagnostic::warning(message)
             .help("if nothing needs the digits, export the module in float32: it is twice as fast and half as large");
         finding.severity = Severity::Note;

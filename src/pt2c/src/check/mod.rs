@@ -7,9 +7,11 @@ mod hazards;
 mod render;
 
 use crate::pipeline;
-use pt2c_ir::{Diagnostic, Location, Program, Severity};
+use pt2c_ir::dim::{Dim, Symbol};
+use pt2c_ir::{Arg, Diagnostic, Graph, Location, Program, Severity};
 use pt2c_pt2::schema::SymInt;
 use pt2c_pt2::{ExportedProgram, import_all};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 pub use render::{html, json, text};
@@ -33,6 +35,8 @@ pub enum Kind {
     Static,
     /// A rule that every call is checked against.
     Constraint,
+    /// A rule about numbers that come out of the data, checked while a call runs.
+    Assertion,
     /// A computation that loses precision or speed.
     Precision,
 }
@@ -49,6 +53,7 @@ impl Kind {
             Kind::Program => "program",
             Kind::Static => "static-dimension",
             Kind::Constraint => "constraint",
+            Kind::Assertion => "assertion",
             Kind::Precision => "precision",
         }
     }
@@ -60,9 +65,10 @@ impl Kind {
             Kind::CustomOperator => {
                 "the library calls a C function, which your program has to define (its header declares it)"
             }
-            Kind::DataDependent => "the size is known only during a call: what cannot be sized by a bound is refused",
+            Kind::DataDependent => "outputs and working memory are made for the bound; a call tells how much it filled",
             Kind::Static => "calls with another size are refused at the entry",
             Kind::Constraint => "calls that break it are refused at the entry, with this rule in the message",
+            Kind::Assertion => "calls whose data break it fail, with this rule in the message",
             Kind::Precision => "results may differ from those of a wider type",
         }
     }
@@ -117,6 +123,11 @@ impl Report {
         self.findings.iter().all(|finding| finding.severity != Severity::Error)
     }
 
+    /// Whether there is a program to report on.
+    pub fn is_readable(&self) -> bool {
+        !self.written_by.is_empty()
+    }
+
     /// Number of findings of this severity.
     pub fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.severity == severity).count()
@@ -150,7 +161,7 @@ impl Report {
 
 /// Looks at an archive.
 pub fn check_file(path: &Path) -> Report {
-    let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     match ExportedProgram::open(path) {
         Ok(exported) => check(&file, &exported),
         Err(error) => {
@@ -239,9 +250,28 @@ fn calls(report: &mut Report, program: &Program, failed: &[String]) {
                  decomposition before exporting",
             ),
         };
-        let help = finding.help.clone().unwrap_or_else(|| fix.to_string());
-        report.add(kind, finding.help(help));
+        // An operator that is left out on purpose says in its reason, behind a semicolon, what to do instead.
+        let refusal = pt2c_ops::lookup(&operator).and_then(|op| op.def.refusal);
+        let finding = match refusal.and_then(|reason| reason.split_once("; ")) {
+            Some((reason, fix)) => {
+                let message = format!("the operator `{operator}` is not supported: {reason}");
+                Diagnostic { message, ..finding.help(fix) }
+            }
+            None if finding.help.is_none() => finding.help(fix),
+            None => finding,
+        };
+        report.add(kind, finding);
     }
+}
+
+/// The symbols in the shapes of a graph and its bodies.
+fn sizes(graph: &Graph) -> BTreeSet<Symbol> {
+    let mut found = BTreeSet::new();
+    for (_, node) in graph.nodes() {
+        found.extend(node.outputs.iter().flat_map(|fact| &fact.shape).flat_map(Dim::symbols));
+        found.extend(node.args().iter().filter_map(Arg::as_graph).flat_map(|body| sizes(body)));
+    }
+    found
 }
 
 /// Dimensions: data-dependent ones, ones that a rule fixes, and the rules of all calls.
@@ -253,18 +283,40 @@ fn dimensions(report: &mut Report, exported: &ExportedProgram, program: &Program
             report.add(Kind::Static, Diagnostic::warning(message).help(help));
         }
     }
+    let sizes = sizes(&program.graph);
     let unbacked = exported.graph().sym_int_values.iter().filter_map(|(name, value)| match value {
         SymInt::AsExpr(expr) if expr.hint.is_none() => Some((name, &expr.expr_str)),
         _ => None,
     });
     for (name, expression) in unbacked {
+        let Ok(dim) = pt2c_pt2::import::dim_of(expression) else { continue };
+        // A number that is only computed with is no size.
+        let Some(symbol) = dim.symbols().into_iter().find(|symbol| symbol.is_unbacked() && sizes.contains(symbol))
+        else {
+            continue;
+        };
         let place = exported.graph().find(name).and_then(|index| exported.graph().nodes.get(index));
-        let location = place.map(pt2c_pt2::import::location_of);
-        let mut finding = Diagnostic::warning("a size comes out of the data".to_string())
-            .about(format!("{name} = {expression}"))
-            .help("give the size a bound with torch._check where it is computed");
-        finding.location = location.filter(|l| !l.file.is_empty());
+        let location = place.map(pt2c_pt2::import::location_of).filter(|location| !location.file.is_empty());
+        let message = "a size comes out of the data";
+        let mut finding = match program.scope.upper_bound(&symbol) {
+            Some(bound) => Diagnostic {
+                severity: Severity::Note,
+                ..Diagnostic::warning(message).note(format!("{symbol} is at most {bound}"))
+            },
+            None => Diagnostic::warning(format!("{message} and has no bound"))
+                .help("give it one where it is computed: torch._check(n <= limit)"),
+        };
+        finding = finding.about(format!("{name} = {dim}"));
+        finding.location = location;
         report.add(Kind::DataDependent, finding);
+    }
+    let unbounded =
+        |finding: &&mut Finding| finding.kind == Kind::DataDependent && finding.severity == Severity::Warning;
+    for finding in report.findings.iter_mut().filter(unbounded) {
+        finding.consequence =
+            "each call finds out how much memory it needs: a caller guesses the size of such an output, and \
+                               calls again if it was too small"
+                .into();
     }
     let note = |message: String| Diagnostic { severity: Severity::Note, ..Diagnostic::warning(message) };
     for (symbol, range) in program.scope.symbols().filter(|(_, range)| range.as_point().is_none()) {
@@ -285,8 +337,16 @@ fn dimensions(report: &mut Report, exported: &ExportedProgram, program: &Program
         }
     }
     for constraint in &program.constraints {
-        report
-            .add(Kind::Constraint, note(constraint.pred.to_string()).note(format!("recorded as: {}", constraint.rule)));
+        let (rule, recorded) = (constraint.pred.to_string(), format!("recorded as: {}", constraint.rule));
+        let data = constraint.pred.symbols().iter().any(|symbol| symbol.is_unbacked());
+        let kind = if data { Kind::Assertion } else { Kind::Constraint };
+        // One half of a range that is listed already needs no number of its own.
+        let halves =
+            |f: &Finding| f.what.starts_with(&format!("{rule} <= ")) || f.what.ends_with(&format!(" <= {rule}"));
+        match report.findings.iter_mut().find(|finding| finding.kind == kind && halves(finding)) {
+            Some(range) => range.notes.push(recorded),
+            None => report.add(kind, note(rule).note(recorded)),
+        }
     }
 }
 

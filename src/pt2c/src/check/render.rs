@@ -16,11 +16,20 @@ fn severity(severity: Severity) -> &'static str {
     }
 }
 
+/// `1 error`, `2 errors`.
+fn counted(n: usize, one: &str) -> String {
+    format!("{n} {one}{}", if n == 1 { "" } else { "s" })
+}
+
 fn verdict(report: &Report) -> String {
     match (report.passes(), report.kernels) {
-        (true, Some(kernels)) => format!("compiles: {} nodes become {kernels} kernels", report.nodes),
+        (true, Some(kernels)) => {
+            let (nodes, kernels) = (counted(report.nodes, "node"), counted(kernels, "kernel"));
+            format!("compiles: {nodes} become {kernels}")
+        }
         (true, None) => "compiles".to_string(),
-        (false, _) => format!("does not compile: {} errors", report.count(Severity::Error)),
+        (false, _) if !report.is_readable() => "cannot be read".to_string(),
+        (false, _) => format!("does not compile: {}", counted(report.count(Severity::Error), "error")),
     }
 }
 
@@ -67,10 +76,7 @@ pub fn text(report: &Report) -> String {
             out.push_str(&format!("   fix:         {fix}\n"));
         }
     }
-    let count = |wanted, one: &str| {
-        let n = report.count(wanted);
-        format!("{n} {one}{}", if n == 1 { "" } else { "s" })
-    };
+    let count = |wanted, one: &str| counted(report.count(wanted), one);
     out.push_str(&format!(
         "\n{}, {}, {}\n",
         count(Severity::Error, "error"),
@@ -132,7 +138,7 @@ pub fn html(report: &Report) -> String {
         }
         if !finding.places.is_empty() {
             let open = if finding.places.len() <= PRINTED_PLACES { " open" } else { "" };
-            body.push_str(&format!("<details{open}><summary>{} places</summary><ul>", finding.places.len()));
+            body.push_str(&format!("<details{open}><summary>{}</summary><ul>", counted(finding.places.len(), "place")));
             for at in &finding.places {
                 let code = at.location.as_ref().map(|l| l.code.trim()).unwrap_or("");
                 body.push_str(&format!("<li>{}", escape(&place(at))));

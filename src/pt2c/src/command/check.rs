@@ -14,6 +14,12 @@ pub struct Flags {
     /// How to print the report
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
+    /// The same as --format html
+    #[arg(long, conflicts_with_all = ["format", "json"])]
+    html: bool,
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
     /// Write the report to a file instead
     #[arg(short, long)]
     output: Option<PathBuf>,
@@ -29,10 +35,15 @@ enum Format {
     Html,
 }
 
-/// Runs the command. The exit code is 1 if the program does not compile.
+/// Runs the command. The exit code is 1 if the program does not compile or cannot be read.
 pub fn run(flags: &Flags) -> Outcome {
     let report = check::check_file(&flags.model);
-    let text = match flags.format {
+    let format = match (flags.html, flags.json) {
+        (true, _) => Format::Html,
+        (_, true) => Format::Json,
+        _ => flags.format,
+    };
+    let text = match format {
         Format::Text => check::text(&report),
         Format::Json => format!("{:#}\n", check::json(&report)),
         Format::Html => check::html(&report),
@@ -45,5 +56,6 @@ pub fn run(flags: &Flags) -> Outcome {
     if report.passes() {
         return Ok(());
     }
-    Err(Diagnostic::error(format!("{} does not compile", report.file)))
+    let what = if report.is_readable() { "does not compile" } else { "cannot be read" };
+    Err(Diagnostic::error(format!("{} {what}", report.file)))
 }
