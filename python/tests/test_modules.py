@@ -4,6 +4,9 @@ import collections
 import copy
 import inspect
 import pickle
+import subprocess
+import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -312,6 +315,27 @@ def test_copies():
     assert other(torch.ones(2)).tolist() == [2, 2] and one(torch.ones(2)).tolist() == [2, 2]
     with pytest.raises(TypeError, match="save"):
         pickle.dumps(one)
+
+
+def test_a_forked_process_can_call(tmp_path):
+    # A process of its own, in which nothing but the model has threads.
+    torch.export.save(torch.export.export(nn.Linear(64, 4096).eval(), (torch.ones(64, 64),)), tmp_path / "linear.pt2")
+    code = """
+        import os, signal, sys
+        import numpy as np, pt2c
+        model = pt2c.load(sys.argv[1], threads=2)
+        x = np.ones((64, 64), np.float32)
+        expected = model(x)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(60)
+            same = np.array_equal(model(x), expected) and np.array_equal(model.clone()(x), expected)
+            os._exit(0 if same else 1)
+        assert os.waitpid(child, 0)[1] == 0 and np.array_equal(model(x), expected)
+    """
+    path = str(tmp_path / "linear.pt2")
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code), path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_submodule_as_the_entry():

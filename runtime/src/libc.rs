@@ -40,6 +40,7 @@ unsafe extern "C" {
     pub fn close(file: c_int) -> c_int;
     pub fn read(file: c_int, buffer: *mut c_void, size: usize) -> isize;
     pub fn lseek(file: c_int, offset: i64, whence: c_int) -> i64;
+    pub fn getpid() -> c_int;
     pub fn sched_getaffinity(process: c_int, size: usize, mask: *mut c_void) -> c_int;
     pub fn pthread_create(
         thread: *mut usize,

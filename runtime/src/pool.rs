@@ -8,9 +8,12 @@
 //! no lock is taken unless the other side sleeps. The two flags that decide about it (work there / someone sleeps) are
 //! written and then read in opposite order by the two sides with sequentially consistent operations, so that a wake-up
 //! is never lost.
+//!
+//! In a process that is forked, where only the forking thread goes on, tasks are not divided: a context made there has threads
+//! again.
 
 use core::cell::UnsafeCell;
-use core::ffi::c_void;
+use core::ffi::{c_int, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering::*};
 
@@ -134,6 +137,8 @@ struct Shared(AtomicI64);
 pub struct Pool {
     slots: Block,
     workers: usize,
+    /// The process that has the threads: one that is forked from it has none of them.
+    process: c_int,
     spins: u32,
     /// Workers that have not finished yet.
     open: AtomicU32,
@@ -164,6 +169,7 @@ impl Pool {
             place.write(Pool {
                 slots,
                 workers: 0,
+                process: libc::getpid(),
                 spins: if threads > cpus { 0 } else { SPINS },
                 open: AtomicU32::new(0),
                 next: Shared(AtomicI64::new(0)),
@@ -242,8 +248,13 @@ impl Pool {
     /// # Safety
     /// `pool` was started and is not used afterwards.
     pub unsafe fn stop(pool: *mut Pool) {
-        // SAFETY: the threads are joined before their slots go.
+        // SAFETY: the threads are joined before their slots go; a forked process has none, and the sleepers that its locks
+        // remember are the other process's.
         unsafe {
+            if (*pool).process != libc::getpid() {
+                ptr::drop_in_place(pool);
+                return;
+            }
             for index in 0..(*pool).workers {
                 Pool::publish(pool, index, Work { task: None, args: ptr::null_mut(), extent: 0, grain: 1, threads: 1 });
             }
@@ -272,7 +283,7 @@ impl Pool {
             let grain = grain.max(1);
             let chunks = extent / grain + i64::from(extent % grain != 0);
             let threads = chunks.min(this.workers as i64 + 1);
-            if threads == 1 || this.busy.swap(true, Acquire) {
+            if threads == 1 || this.process != libc::getpid() || this.busy.swap(true, Acquire) {
                 task(args, 0, extent);
                 return;
             }

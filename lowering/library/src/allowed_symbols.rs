@@ -7,6 +7,7 @@ const LIBC: &[&str] = &[
     "bcmp",
     "close",
     "free",
+    "getpid",
     "lseek",
     "madvise",
     "memcmp",

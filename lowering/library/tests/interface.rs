@@ -96,6 +96,8 @@ fn threads_divide_many_small_tasks() {
             "{threads} threads"
         );
     }
+    // A forked process has no threads but its own: it must not wait for the others.
+    assert_eq!(stdout(&program, &["3", "200", "fork"]), "200 ".repeat(4 * 13));
     if has_valgrind("threads_divide_many_small_tasks") {
         run(Command::new("valgrind")
             .args(["-q", "--tool=helgrind", "--error-exitcode=9"])
