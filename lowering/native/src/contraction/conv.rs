@@ -363,8 +363,11 @@ impl Nest<'_> {
                     run(b, x, w, conv.x.channel, Size::Static(channels), part)
                 };
                 match (segment.lo, segment.hi) {
-                    // A few multiply-adds per tap: straight code for all taps.
-                    (Size::Static(lo), Size::Static(hi)) if (hi - lo) * channels <= 32 => {
+                    // A few multiply-adds per tap: straight code for all taps, unless a pixel's tap is a neighbour's: kept
+                    // from tap to tap, those values would take the registers of the sums.
+                    (Size::Static(lo), Size::Static(hi))
+                        if (hi - lo) * channels <= 32 && (count == 1 || !axis.pixels_share_inputs()) =>
+                    {
                         (lo..hi).fold(part, |part, tap| tap_body(b, Size::Static(tap), part))
                     }
                     _ => carried_range(b, segment.lo, segment.hi, part, &mut tap_body),

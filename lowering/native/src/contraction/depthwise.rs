@@ -68,53 +68,76 @@ impl Depthwise {
         let rows = rows(b, self.batch, &self.axes);
         let first = Size::Dynamic(begin).times(b, task_rows);
         let last = Size::Dynamic(end).times(b, task_rows).min(b, rows);
+        for_range(b, first, last, |b, row| self.row(b, row, epilogue))
+    }
+
+    /// One row of outputs. All channels of a tile before the next tile: what is read and written is then contiguous, which
+    /// the processor's prefetching follows, and rows of the input that two rows of outputs need are still near.
+    fn row(&self, b: &mut Func<'_>, row: Size, epilogue: &mut Epilogue<'_>) -> Result<(), NativeError> {
+        let tiled = Convolution::tiled_axis(&self.axes);
+        let Some(axis) = self.axes.get(tiled) else { return Ok(()) };
+        let (image, position) = position(b, row, &self.axes, tiled);
+        let image_at = image.mul(b, self.x.batch);
+        let x_base = self.x.base.add(b, image_at);
         let lanes = i64::from(self.tile.lanes);
-        for_range(b, first, last, |b, row| {
+        axis.tiles(b, self.tile.rows, &mut |b, o, pixels, segments| {
+            let origin = axis.origin(b, o).mul(b, axis.step);
+            let x = x_base.add(b, origin);
+            let mut batch = vec![image];
+            batch.extend(&position);
+            let tile = Pixels { conv: self, position: &position, tiled, segments, batch, o, count: pixels };
             for_range(b, Size::ZERO, Size::Static(self.channels / lanes), |b, block| {
                 let channel = block.times(b, lanes);
-                self.row(b, row, channel, None, epilogue)
+                tile.emit(b, x, channel, None, epilogue)
             })?;
             let rest = self.channels % lanes;
             Size::Static(rest).if_cmp(b, IntPredicate::Ne, Size::ZERO, |b| {
                 let left = b.index(rest);
                 let mask = b.mask(left, self.tile.lanes);
-                self.row(b, row, Size::Static(self.channels - rest), Some(mask), epilogue)
+                tile.emit(b, x, Size::Static(self.channels - rest), Some(mask), epilogue)
             })
         })
     }
+}
 
-    /// One row of outputs for one vector of channels.
-    fn row(
+/// Neighbouring output pixels of a row.
+struct Pixels<'a> {
+    conv: &'a Depthwise,
+    position: &'a [Size],
+    tiled: usize,
+    segments: &'a [Segment],
+    /// The image and the position of the row.
+    batch: Vec<Size>,
+    /// The first pixel.
+    o: Size,
+    count: u32,
+}
+
+impl Pixels<'_> {
+    /// One vector of channels; `x` is the address of the first channel.
+    fn emit(
         &self,
         b: &mut Func<'_>,
-        row: Size,
+        x: Size,
         channel: Size,
         mask: Option<Val>,
         epilogue: &mut Epilogue<'_>,
     ) -> Result<(), NativeError> {
-        let tiled = Convolution::tiled_axis(&self.axes);
-        let Some(axis) = self.axes.get(tiled) else { return Ok(()) };
-        let (image, position) = position(b, row, &self.axes, tiled);
-        let image_at = image.mul(b, self.x.batch);
-        let x_base = self.x.base.add(b, image_at).add(b, channel);
-        axis.tiles(b, self.tile.rows, &mut |b, o, pixels, segments| {
-            let origin = axis.origin(b, o).mul(b, axis.step);
-            let ty = Type::of_lanes(self.tile.lanes, self.accumulator);
-            let zero = b.zero(ty);
-            let nest = Nest { conv: self, position: &position, tiled, segments, mask };
-            let x = x_base.add(b, origin);
-            let acc = nest.outer(b, 0, x, channel, vec![zero; pixels as usize]);
-            let mut batch = vec![image];
-            batch.extend(&position);
-            for (r, value) in (0..).zip(acc) {
-                let o = o.plus(b, r);
-                if let Some(slot) = batch.get_mut(1 + tiled) {
-                    *slot = o;
-                }
-                epilogue(b, &Out { value, batch: batch.clone(), row: o, col: channel, mask })?;
+        let Pixels { conv, position, tiled, segments, .. } = *self;
+        let ty = Type::of_lanes(conv.tile.lanes, conv.accumulator);
+        let zero = b.zero(ty);
+        let x = x.add(b, channel);
+        let nest = Nest { conv, position, tiled, segments, mask };
+        let acc = nest.outer(b, 0, x, channel, vec![zero; self.count as usize]);
+        let mut batch = self.batch.clone();
+        for (r, value) in (0..).zip(acc) {
+            let o = self.o.plus(b, r);
+            if let Some(slot) = batch.get_mut(1 + tiled) {
+                *slot = o;
             }
-            Ok(())
-        })
+            epilogue(b, &Out { value, batch: batch.clone(), row: o, col: channel, mask })?;
+        }
+        Ok(())
     }
 }
 

@@ -45,6 +45,11 @@ impl Axis {
         o.times(b, self.stride).sub(b, self.pad)
     }
 
+    /// Whether neighbouring outputs read the same element with different taps.
+    pub(super) fn pixels_share_inputs(&self) -> bool {
+        (1..self.window).any(|taps| (taps * self.dilation) % self.stride.max(1) == 0)
+    }
+
     /// The taps that lie inside the input for a window at `origin`.
     pub fn taps(&self, b: &mut Func<'_>, origin: Size) -> (Size, Size) {
         if self.window == 1 && self.pad.is(0) {

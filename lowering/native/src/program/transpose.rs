@@ -9,7 +9,7 @@ use crate::loops::{stride_within, widths};
 use crate::target::Target;
 use pt2c_ir::DType;
 use pt2c_ir::dim::{Dim, Kind, Scope, Symbol};
-use pt2c_kernel::{Body, BufferKind, Expr, For, Kernel, KernelId, KernelProgram, LoopKind, Step, Stmt};
+use pt2c_kernel::{Body, BufferKind, Expr, For, Kernel, KernelId, KernelProgram, LoopKind, Stmt};
 
 /// The kernel with transposed constants wherever that makes its lanes neighbours, and the constants' layouts by
 /// parameter.
