@@ -1,6 +1,7 @@
 //! Conversions, complex numbers and their parts, and operators that return their operand.
 
 use super::{Builder, Decomposition, Val};
+use pt2c_ir::DType;
 use pt2c_ir::dim::Dim;
 use pt2c_ops::{Call, OpError};
 
@@ -23,11 +24,7 @@ pub const TABLE: &[(&str, Decomposition)] = &[
     ("aten.clone.default", identity),
     ("aten.view.dtype", |b, c| {
         let (x, dtype) = (*c.tensor("self")?, c.dtype("dtype")?);
-        if b.dtype(x).size() != dtype.size() {
-            let own = b.dtype(x);
-            return Err(OpError::Unsupported(format!("{own} elements seen as {dtype}, which differ in size")));
-        }
-        Ok(vec![b.bitcast(x, dtype)?])
+        Ok(vec![seen_as(b, x, dtype)?])
     }),
     ("aten.real.default", |b, c| {
         let x = *c.tensor("self")?;
@@ -73,13 +70,125 @@ fn as_real(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Result<Vec<Val>, OpError> 
     Ok(vec![b.cat(&parts, rank)?])
 }
 
+/// The same bytes as elements of another type. Of another size: the last dimension grows or shrinks, and the lower part
+/// of a number comes first.
+fn seen_as(b: &mut Builder<'_>, x: Val, dtype: DType) -> Result<Val, OpError> {
+    let own = b.dtype(x);
+    if own == dtype {
+        return Ok(x);
+    }
+    let mut shape = b.shape(x);
+    let rank = shape.len();
+    let no_last = || OpError::invalid("a 0-d tensor keeps its element size");
+    let last = rank.checked_sub(1).ok_or_else(no_last)?;
+    if own.is_complex() {
+        let (re, im) = (b.real(x)?, b.imag(x)?);
+        let parts = [b.unsqueeze(re, rank)?, b.unsqueeze(im, rank)?];
+        let pairs = b.cat(&parts, rank)?;
+        shape[last] = &shape[last] * &Dim::int(2);
+        let flat = b.reshape(pairs, &shape)?;
+        return seen_as(b, flat, dtype);
+    }
+    if dtype.is_complex() {
+        let flat = seen_as(b, x, dtype.to_real())?;
+        let pairs = b.shape(flat)[last].floor_div(&Dim::int(2));
+        shape[last] = pairs;
+        shape.push(Dim::int(2));
+        let pairs = b.reshape(flat, &shape)?;
+        return complex_of_pairs(b, pairs);
+    }
+    let (from, to) = (integer(own)?, integer(dtype)?);
+    let bits = bits_of(b, x)?;
+    if from == to {
+        return of_bits(b, bits, dtype);
+    }
+    let all = if own.size() > dtype.size() {
+        let count = own.size() / dtype.size();
+        let mut parts = Vec::new();
+        for i in 0..count {
+            let by = b.constant((8 * dtype.size() * i) as f64, from)?;
+            let part = b.shr(bits, by)?;
+            let part = b.cast(part, to)?;
+            parts.push(b.unsqueeze(part, rank)?);
+        }
+        let parts = b.cat(&parts, rank)?;
+        shape[last] = &shape[last] * &Dim::int(count as i64);
+        b.reshape(parts, &shape)?
+    } else {
+        let count = dtype.size() / own.size();
+        shape[last] = shape[last].floor_div(&Dim::int(count as i64));
+        shape.push(Dim::int(count as i64));
+        let parts = b.reshape(bits, &shape)?;
+        // Every part but the highest is without its sign.
+        let mask = b.constant(2f64.powi(8 * own.size() as i32) - 1.0, to)?;
+        let mut all = None;
+        for i in 0..count {
+            let part = b.slice_dim(parts, rank, &Dim::int(i as i64), &Dim::ONE, 1)?;
+            let part = b.squeeze(part, rank)?;
+            let part = b.cast(part, to)?;
+            let part = b.and(part, mask)?;
+            let by = b.constant((8 * own.size() * i) as f64, to)?;
+            let part = b.shl(part, by)?;
+            all = Some(match all {
+                Some(lower) => b.or(lower, part)?,
+                None => part,
+            });
+        }
+        all.ok_or_else(no_last)?
+    };
+    of_bits(b, all, dtype)
+}
+
+/// The integer as large as an element. Registers hold 8-bit floats and f16 as f32, so their bits are not at hand.
+fn integer(dtype: DType) -> Result<DType, OpError> {
+    match (dtype, dtype.size()) {
+        (DType::F16 | DType::F8E4M3FN | DType::F8E5M2, _) => {
+            Err(OpError::Unsupported(format!("the bits of {dtype}: convert to or from f32 outside of the view")))
+        }
+        (_, 1) => Ok(DType::I8),
+        (_, 2) => Ok(DType::I16),
+        (_, 4) => Ok(DType::I32),
+        (_, 8) => Ok(DType::I64),
+        _ => Err(OpError::Unsupported(format!("the bits of {dtype}"))),
+    }
+}
+
+/// The bits as an integer of the same size; bf16 is the upper half of an f32.
+fn bits_of(b: &mut Builder<'_>, x: Val) -> Result<Val, OpError> {
+    let own = b.dtype(x);
+    let to = integer(own)?;
+    if own != DType::BF16 {
+        return if own == to { Ok(x) } else { b.bitcast(x, to) };
+    }
+    let wide = b.cast(x, DType::F32)?;
+    let wide = b.bitcast(wide, DType::I32)?;
+    let by = b.constant(16.0, DType::I32)?;
+    let upper = b.shr(wide, by)?;
+    b.cast(upper, to)
+}
+
+/// What [`bits_of`] takes apart.
+fn of_bits(b: &mut Builder<'_>, bits: Val, dtype: DType) -> Result<Val, OpError> {
+    if dtype != DType::BF16 {
+        return if b.dtype(bits) == dtype { Ok(bits) } else { b.bitcast(bits, dtype) };
+    }
+    let wide = b.cast(bits, DType::I32)?;
+    let by = b.constant(16.0, DType::I32)?;
+    let wide = b.shl(wide, by)?;
+    let wide = b.bitcast(wide, DType::F32)?;
+    b.cast(wide, dtype)
+}
+
 fn as_complex(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Result<Vec<Val>, OpError> {
-    let x = *c.tensor("self")?;
+    Ok(vec![complex_of_pairs(b, *c.tensor("self")?)?])
+}
+
+fn complex_of_pairs(b: &mut Builder<'_>, x: Val) -> Result<Val, OpError> {
     let last = b.rank(x).checked_sub(1).ok_or_else(|| OpError::invalid("a 0-d tensor has no pairs"))?;
     let mut part = |i: i64| {
         let slice = b.slice_dim(x, last, &Dim::int(i), &Dim::ONE, 1)?;
         b.squeeze(slice, last)
     };
     let (re, im) = (part(0)?, part(1)?);
-    Ok(vec![b.complex(re, im)?])
+    b.complex(re, im)
 }

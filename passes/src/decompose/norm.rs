@@ -4,7 +4,7 @@ use super::common::{channelwise, mean, opt_tensor, outputs, plus, tensor, times,
 use super::{Builder, Decomposition, Val};
 use pt2c_ir::DType;
 use pt2c_ir::dim::Dim;
-use pt2c_ops::aten::norm::{rms_epsilon, trains};
+use pt2c_ops::aten::norm::{has_no_channels, rms_epsilon, trains};
 use pt2c_ops::{Call, OpError, wrap_dim};
 
 type Outputs = Result<Vec<Val>, OpError>;
@@ -73,6 +73,17 @@ fn needed(v: Option<Val>) -> Result<Val, OpError> {
 fn batch(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
     let input = tensor(c, "input")?;
     let facts = outputs(b, c)?;
+    if has_no_channels(&b.fact(input)) {
+        let mut out = vec![input];
+        for saved in facts.iter().skip(1).take(2) {
+            let none = b.constant(0.0, saved.dtype)?;
+            out.push(b.expand(none, &saved.shape)?);
+        }
+        for name in ["running_mean", "running_var"].iter().take(facts.len().saturating_sub(3)) {
+            out.push(tensor(c, name)?);
+        }
+        return Ok(out);
+    }
     let (rank, dtype) = (b.rank(input), b.dtype(input));
     let compute = wide(dtype);
     let eps = c.float("eps")?;

@@ -4,7 +4,7 @@ use super::common::{dim_arg, outputs, tensor, wide};
 use super::{Builder, Decomposition, Val};
 use pt2c_ir::dim::Dim;
 use pt2c_ir::{Arg, DType};
-use pt2c_ops::aten::statistics::{Between, between, search_args, search_right};
+use pt2c_ops::aten::statistics::{Between, between, search_args, search_right, search_sorter};
 use pt2c_ops::{Call, OpError};
 
 type Outputs = Result<Vec<Val>, OpError>;
@@ -240,7 +240,11 @@ fn search(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
     let out = outputs(b, c)?.into_iter().next().ok_or_else(|| OpError::invalid("no output"))?;
     let facts = [Arg::Tensor(b.fact(*sorted)), values.map(|&v| b.fact(v))];
     let dtype = pt2c_ops::result_type(&facts).ok_or_else(|| OpError::invalid("nothing to search"))?;
-    let sorted = b.cast(*sorted, dtype)?;
+    let sorted = match search_sorter(c)? {
+        Some(order) => b.gather(*sorted, *order, b.rank(*sorted) - 1)?,
+        None => *sorted,
+    };
+    let sorted = b.cast(sorted, dtype)?;
     let values = match values {
         Arg::Tensor(v) => b.cast(*v, dtype)?,
         number => b.scalar_like(number, dtype)?,

@@ -307,6 +307,12 @@ def casts(r):
     for dtype in (f32, f16, bf16, f64):
         r("aten._to_copy.default", t([1e-8, 6e-8, 65519.0, 65520.0, 1e5, 1e39, 1.00048828125, 1.0009765625, 1.00390625, inf, -inf, nan], f64), dtype=dtype)
         r("aten._to_copy.default", t([1e-8, 6e-8, 65519.0, 65520.0, 1e5, 1.00048828125, 1.00390625, 1.01171875, inf, -inf, nan]), dtype=dtype)
+    large = [0.5, 447.9, 448.0, 449.0, 463.9, 464.0, 465.0, 479.0, 480.0, 1e5, 57344.0, 61439.0, 61440.0, inf, -1e5, -inf, nan]
+    small = [2.0**-10, 2.0**-10 * 1.01, 2.0**-9, 2.0**-7 * 1.25, 2.0**-17, 2.0**-16 * 1.5, -1.0625]
+    for narrow in (torch.float8_e4m3fn, torch.float8_e5m2):
+        for dtype in (f32, f64, torch.bfloat16, torch.float16):
+            r("aten._to_copy.default", t(large + small, dtype), dtype=narrow)
+        r("aten._to_copy.default", t([-1000, -7, 448, 480, 1000000], i64), dtype=narrow)
     r("aten.to.dtype_layout", f(3), dtype=f64, layout=torch.strided, device=torch.device("cpu"))
     r("aten.to.dtype_layout", i(3), dtype=None)
     r("aten.to.device", i(3), torch.device("cpu"), f32)
@@ -315,6 +321,11 @@ def casts(r):
     r("aten.view.dtype", f(3, 4), i32)
     r("aten.view.dtype", f(3, 4, dtype=f16), f32)
     r("aten.view.dtype", f(3, 4), u8)
+    for dtype in (f64, f32, f16, bf16, i64, i32, i16, i8, u8):
+        number = t([[-3, 2, -1, 100, 7, -128, 127, 5], [0, 1, -1, -2, 64, -64, 3, 9]], i8).to(dtype)
+        for other in (f64, f32, i64, i32, i16, u8):
+            if other.itemsize != dtype.itemsize and not (other.is_floating_point and dtype.itemsize < 4):
+                r("aten.view.dtype", number, other)
 
 
 def cases(r):

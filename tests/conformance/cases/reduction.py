@@ -175,6 +175,11 @@ def sorting(r):
         r("aten.searchsorted.Tensor", f(2, 5).sort().values, f(2, 3), right=right)
     r("aten.searchsorted.Tensor", bounds, f(3), side="right")
     r("aten.searchsorted.Scalar", bounds, 0.5)
+    for shape, number in (((9,), (4, 3)), ((2, 3, 7), (2, 3, 5))):
+        shuffled = f(*shape)
+        for right in (False, True):
+            r("aten.searchsorted.Tensor", shuffled, f(*number), right=right, sorter=shuffled.argsort(-1))
+    r("aten.searchsorted.Scalar", shuffled[0, 0], 0.25, sorter=shuffled[0, 0].argsort(-1), out_int32=True)
     r("aten.nonzero.default", i(3, 4, low=0, high=2))
     r("aten.nonzero.default", b(5))
     r("aten.nonzero.default", f(0))

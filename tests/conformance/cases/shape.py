@@ -141,6 +141,9 @@ def joins(r):
     r("aten.cartesian_prod.default", [i(2), i(3)])
     r("aten.combinations.default", f(4))
     r("aten.combinations.default", f(3), 2, True)
+    for n, size in ((5, 3), (5, 5), (4, 6), (6, 4), (3, 0), (3, 1), (0, 2), (0, 3)):
+        r("aten.combinations.default", f(n), size)
+        r("aten.combinations.default", f(min(n, 4)), size, True)
     x = f(7, 4)
     r("aten.split.Tensor", x, 3)
     r("aten.split.Tensor", x, 2, 1)

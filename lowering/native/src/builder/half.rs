@@ -37,14 +37,15 @@ impl Format {
     /// 5 bits of exponent, 2 of mantissa.
     pub const F8E5M2: Format =
         Format { elem: Elem::I8, bits: 8, mantissa: 2, overflow: 0x7c, nan: 0x7f, ..Format::F16 };
-    /// 4 bits of exponent, 3 of mantissa, no infinities: too large is NaN.
+    /// 4 bits of exponent, 3 of mantissa, no infinities: what is too large, infinity as well, becomes the largest value,
+    /// 448, as PyTorch casts.
     pub const F8E4M3FN: Format = Format {
         elem: Elem::I8,
         bits: 8,
         mantissa: 3,
         bias: 7,
-        limit: 1087 << 20,
-        overflow: 0x7f,
+        limit: 0x43e0_0000,
+        overflow: 0x7e,
         nan: 0x7f,
         ieee: false,
     };

@@ -114,26 +114,61 @@ fn cartesian_prod(call: &Facts<'_>) -> Plan {
 fn combinations(call: &Facts<'_>) -> Plan {
     let x = of_self(call)?;
     let (r, again) = (call.int("r")?, call.bool("with_replacement")?);
-    let n = x.shape.first().and_then(Dim::as_int);
+    let r = usize::try_from(r).map_err(|_| OpError::invalid("combinations of a negative number of elements"))?;
     if r == 1 {
         return Ok(vec![x.unsqueeze(1)]);
     }
-    let (2, Some(n)) = (r, n) else {
-        return Err(OpError::Unsupported("combinations of other than two of a fixed number of elements".into()));
-    };
-    // Element i goes with each of those from i (or i + 1) on.
-    let partners = |i: i64| if again { n - i } else { n - i - 1 };
-    let firsts = (0..n).map(|i| x.clone().slice(0, Dim::int(i), Dim::int(1), 1).expand(vec![Dim::int(partners(i))]));
-    let seconds = (0..n).map(|i| x.clone().slice(0, Dim::int(n - partners(i)), Dim::int(partners(i)), 1));
-    let columns = [firsts.collect::<Vec<_>>(), seconds.collect()];
-    if n == 0 {
-        return Ok(vec![x.unsqueeze(1).expand(vec![Dim::int(0), Dim::int(2)])]);
+    if r == 0 {
+        return Ok(vec![x.slice(0, Dim::ZERO, Dim::ZERO, 1)]);
     }
-    let columns = columns
-        .into_iter()
-        .map(|c| Ok(Chain::cat(c, 0, x.dtype)?.unsqueeze(1)))
-        .collect::<Result<Vec<_>, OpError>>()?;
+    let n = x.shape.first().and_then(Dim::as_int).and_then(|n| usize::try_from(n).ok());
+    let n = n.ok_or_else(|| OpError::Unsupported("combinations of a number of elements that is dynamic".into()))?;
+    let columns = combined(n, r, again)
+        .ok_or_else(|| OpError::Unsupported(format!("more than {MAX_COMBINATIONS} combinations")))?;
+    if columns.iter().all(Vec::is_empty) {
+        let none = x.slice(0, Dim::ZERO, Dim::ZERO, 1).unsqueeze(1);
+        return Ok(vec![none.expand(vec![Dim::ZERO, Dim::int(r as i64)])]);
+    }
+    let column = |indices: &Vec<usize>| Ok(Chain::cat(runs(&x, indices), 0, x.dtype)?.unsqueeze(1));
+    let columns = columns.iter().map(column).collect::<Result<Vec<_>, OpError>>()?;
     Ok(vec![Chain::cat(columns, 1, x.dtype)?])
+}
+
+/// Each combination is part of the program.
+const MAX_COMBINATIONS: usize = 1 << 14;
+
+/// The combinations of `r` of `n` in lexicographic order, as `r` columns of indices; `None` if they are too many.
+fn combined(n: usize, r: usize, again: bool) -> Option<Vec<Vec<usize>>> {
+    let mut columns: Vec<Vec<usize>> = vec![(0..n).collect()];
+    for _ in 1..r {
+        let last = columns.last()?.clone();
+        let next = |i: &usize| if again { *i..n } else { i + 1..n };
+        if last.iter().map(|i| next(i).len()).sum::<usize>() > MAX_COMBINATIONS {
+            return None;
+        }
+        let repeat = |column: Vec<usize>| {
+            let rows = column.into_iter().zip(&last);
+            rows.flat_map(|(own, i)| std::iter::repeat_n(own, next(i).len())).collect()
+        };
+        columns = columns.into_iter().map(repeat).collect();
+        columns.push(last.iter().flat_map(next).collect());
+    }
+    Some(columns)
+}
+
+/// Elements at indices, as slices of indices that follow one another and repeated elements.
+fn runs(x: &Chain, indices: &[usize]) -> Vec<Chain> {
+    let mut runs = Vec::new();
+    let mut rest = indices;
+    while let Some(&first) = rest.first() {
+        let same = rest.iter().take_while(|&&i| i == first).count();
+        let rising = rest.iter().zip(first..).take_while(|(i, wanted)| **i == *wanted).count();
+        let (take, size) = if same > 1 { (same, 1) } else { (rising, rising) };
+        let run = x.clone().slice(0, Dim::int(first as i64), Dim::int(size as i64), 1);
+        runs.push(if same > 1 { run.expand(vec![Dim::int(same as i64)]) } else { run });
+        rest = rest.get(take..).unwrap_or_default();
+    }
+    runs
 }
 
 fn roll(call: &Facts<'_>) -> Plan {

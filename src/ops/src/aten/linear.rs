@@ -150,7 +150,18 @@ fn addmm(c: &Host<'_>, a: &str, b: &str) -> Evaluated {
 
 fn addbmm(c: &Host<'_>) -> Evaluated {
     let products = product(c, "batch1", "batch2")?;
-    add(c, &host::sum(&products, &[0], false).cast(products.dtype()))
+    if !products.dtype().is_complex() {
+        return add(c, &host::sum(&products, &[0], false).cast(products.dtype()));
+    }
+    let shape = products.shape().get(1..).unwrap_or_default();
+    let size = shape.iter().product::<usize>();
+    let mut sums = vec![Complex64::ZERO; size];
+    for (i, value) in products.as_complexes().iter().enumerate() {
+        if let Some(sum) = sums.get_mut(i % size.max(1)) {
+            *sum += value;
+        }
+    }
+    add(c, &Tensor::complexes(products.dtype(), shape, sums))
 }
 
 fn addr(c: &Host<'_>) -> Evaluated {

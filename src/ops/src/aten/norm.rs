@@ -62,10 +62,17 @@ pub fn stats_dtype(input: DType, weight: Option<DType>) -> DType {
     }
 }
 
+/// A batch without elements and without a channel dimension.
+pub fn has_no_channels(x: &Fact) -> bool {
+    x.rank() < 2 && x.numel().is_zero()
+}
+
 fn batch_fact(c: &Facts<'_>, stats: Stats) -> Result<Vec<Fact>, OpError> {
     let x = c.tensor("input")?;
-    let channels =
-        x.shape.get(1).ok_or_else(|| OpError::Unsupported("a batch norm without a channel dimension".into()))?;
+    // Without elements there is nothing to normalise, and PyTorch asks for no channels.
+    let none = has_no_channels(x).then_some(&Dim::ZERO);
+    let channels = x.shape.get(1).or(none);
+    let channels = channels.ok_or_else(|| OpError::Unsupported("a batch norm without a channel dimension".into()))?;
     let mut out = vec![x.clone()];
     if stats != Stats::None {
         let weight = c.opt_tensor("weight")?.map(|w| w.dtype);
@@ -119,6 +126,12 @@ fn channel_affine(c: &Host<'_>, y: Tensor) -> Result<Tensor, OpError> {
 fn batch(c: &Host<'_>, stats: Stats) -> Result<Vec<Tensor>, OpError> {
     let input = c.tensor("input")?;
     let facts = host::inferred(c)?;
+    if has_no_channels(&input.fact()) {
+        let saved = facts.iter().skip(1).take(2).map(|fact| Tensor::from_f64(fact.dtype, &[0], &[]));
+        let running = ["running_mean", "running_var"].iter().take(facts.len().saturating_sub(3));
+        let running = running.map(|name| c.tensor(name).cloned()).collect::<Result<Vec<_>, _>>()?;
+        return Ok([input.clone()].into_iter().chain(saved).chain(running).collect());
+    }
     let (x, eps) = (widened(input), c.float("eps")?);
     let dims: Vec<usize> = (0..x.rank()).filter(|&d| d != 1).collect();
     let training = trains(c)?;

@@ -207,10 +207,12 @@ fn histc(c: &Call<'_, Tensor>) -> Result<Vec<Tensor>, OpError> {
 /// Sequence and searched values of a search; the values are a tensor or a number.
 pub fn search_args<'a, T>(c: &Call<'a, T>) -> Result<(&'a T, &'a Arg<T>), OpError> {
     let sorted = if c.op.schema.name == "bucketize" { "boundaries" } else { "sorted_sequence" };
-    if c.op.schema.position("sorter").is_some() && c.opt_tensor("sorter")?.is_some() {
-        return Err(OpError::Unsupported("searchsorted with a sorter: sort the sequence first".into()));
-    }
     Ok((c.tensor(sorted)?, c.arg("self")?))
+}
+
+/// The order in which the sequence of a search is sorted, if it is not by itself.
+pub fn search_sorter<'a, T>(c: &Call<'a, T>) -> Result<Option<&'a T>, OpError> {
+    if c.op.schema.position("sorter").is_some() { c.opt_tensor("sorter") } else { Ok(None) }
 }
 
 /// Whether equal elements count as smaller than the value.
@@ -229,7 +231,7 @@ fn search_fact(c: &Call<'_, Fact>) -> Result<Vec<Fact>, OpError> {
 fn search(c: &Call<'_, Tensor>) -> Result<Vec<Tensor>, OpError> {
     let (sorted, values) = search_args(c)?;
     let (dtype, shape) = host::result_of(c)?;
-    let right = search_right(c)?;
+    let (right, sorter) = (search_right(c)?, search_sorter(c)?.map(Tensor::to_f64s));
     let n = sorted.shape().last().copied().unwrap_or(1);
     let width = shape.last().copied().unwrap_or(1).max(1);
     let number = values.as_float();
@@ -237,11 +239,15 @@ fn search(c: &Call<'_, Tensor>) -> Result<Vec<Tensor>, OpError> {
         let v = number.unwrap_or_else(|| values.as_tensor().map_or(f64::NAN, |t| t.f64(i)));
         // A sequence for every row, or one for all.
         let row = if sorted.rank() > 1 { i / width * n } else { 0 };
+        let element = |at: usize| match &sorter {
+            Some(order) => order.get(row + at).map_or(f64::NAN, |i| sorted.f64(row + (*i as usize).min(n - 1))),
+            None => sorted.f64(row + at),
+        };
         let before = |s: f64| if right { !(s > v) } else { !(s >= v) };
         let (mut low, mut high) = (0, n);
         while low < high {
             let middle = usize::midpoint(low, high);
-            if before(sorted.f64(row + middle)) {
+            if before(element(middle)) {
                 low = middle + 1;
             } else {
                 high = middle;

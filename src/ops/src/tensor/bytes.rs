@@ -79,12 +79,12 @@ pub(super) fn f8e4m3fn_to_f64(b: u8) -> f64 {
     }
 }
 
-/// The nearest of the 256 values, ties to the even code.
+/// The nearest of the 256 values, ties to the even code; what is too large, infinity as well, becomes the largest value.
 pub(super) fn f64_to_f8e4m3fn(x: f64) -> u8 {
-    if x.is_nan() || x.abs() > 464.0 {
+    if x.is_nan() {
         return 0x7f | if x.is_sign_negative() { 0x80 } else { 0 };
     }
-    let magnitude = x.abs();
+    let magnitude = x.abs().min(448.0);
     let best = (0u8..0x7f).min_by(|&a, &b| {
         let (da, db) = ((f8e4m3fn_to_f64(a) - magnitude).abs(), (f8e4m3fn_to_f64(b) - magnitude).abs());
         da.total_cmp(&db).then((a & 1).cmp(&(b & 1)))
