@@ -2,11 +2,13 @@
 //!
 //! The program's user inputs take the operator's arguments in order: tensors, integers as sizes, numbers also where the
 //! program takes a tensor of one element. Its dynamic sizes are solved from the arguments of each call, its rules are
-//! proven there or become rules of the whole. Its weights are there once, under the operator's name.
+//! proven there or become rules of the whole. Its weights are there once, under the operator's name. The inputs that the
+//! program changes are the arguments that the operator writes.
 
 use pt2c_ir::dim::{Dim, Pred, Symbol};
 use pt2c_ir::{Arg, Constraint, DType, Diagnostic, Fact, Graph, InputKind, LocationId, Node, NodeKind, OutputKind};
 use pt2c_ir::{Program, TensorRole, ValueId};
+use pt2c_ops::prim::custom;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,9 +17,10 @@ use std::sync::Arc;
 /// # Errors
 /// A program that keeps state, a call whose arguments or results are not the program's, an operator that is not called.
 pub fn implement(program: &Program, op: &str, by: &Program) -> Result<Program, Diagnostic> {
-    if let Some(output) = by.signature.outputs.iter().find(|output| output.kind != OutputKind::User) {
+    let allowed = |kind: &OutputKind| matches!(kind, OutputKind::User | OutputKind::InputMutation(_));
+    if let Some(output) = by.signature.outputs.iter().find(|output| !allowed(&output.kind)) {
         return Err(Diagnostic::error(format!("the program that implements {op} changes {:?}", output.name))
-            .help("what replaces an operator takes tensors and returns tensors, without state of its own"));
+            .help("what replaces an operator returns tensors and may change its inputs, without state of its own"));
     }
     let mut result = Program { graph: Graph::new(), ..program.clone() };
     let mut names = BTreeMap::new();
@@ -99,6 +102,13 @@ impl Inliner<'_> {
                 .about(format!("node `{}`", node.name))
                 .at(place.as_ref())
         };
+        let (args, written) = custom::written(args);
+        let args = leaves(args);
+        let written: Vec<usize> = (0..)
+            .zip(&args)
+            .filter(|(_, (position, arg))| written.contains(position) && arg.as_tensor().is_some())
+            .map(|(leaf, _)| leaf)
+            .collect();
         if args.len() != self.by.signature.inputs.len() {
             let takes: Vec<&str> = self.by.signature.inputs.iter().map(|input| input.name.as_str()).collect();
             return Err(wrong(format!("{} arguments for its inputs {}", args.len(), takes.join(", "))));
@@ -107,7 +117,7 @@ impl Inliner<'_> {
         let mut inputs = Vec::new();
         let mut facts = self.by.graph.inputs().filter_map(|value| self.by.graph.fact(value));
         let mut given = Vec::new();
-        for (spec, arg) in self.by.signature.inputs.iter().zip(args) {
+        for (spec, (_, arg)) in self.by.signature.inputs.iter().zip(&args) {
             let mismatch = |what: String| wrong(format!("its input `{}` {what}", spec.name));
             match (&spec.kind, arg) {
                 (InputKind::Tensor, arg) => {
@@ -184,10 +194,29 @@ impl Inliner<'_> {
             }
         }
         let by = self.by;
-        let results = self.copy(graph, &by.graph, &inputs, &sizes, Some(node))?;
-        if results.len() != node.outputs.len() {
-            return Err(wrong(format!("it returns {} tensors, the operator {}", results.len(), node.outputs.len())));
+        let computed = self.copy(graph, &by.graph, &inputs, &sizes, Some(node))?;
+        let (mut results, mut changed) = (Vec::new(), BTreeMap::new());
+        for (result, spec) in computed.into_iter().zip(&by.signature.outputs) {
+            match spec.kind {
+                OutputKind::InputMutation(leaf) if written.contains(&leaf) => drop(changed.insert(leaf, result)),
+                OutputKind::InputMutation(_) => {
+                    return Err(wrong(format!(
+                        "it changes its input `{}`, which the operator does not write",
+                        spec.name
+                    )));
+                }
+                // `forward` returned None.
+                _ if result.is_none() => {}
+                _ => results.push(result),
+            }
         }
+        let own = node.outputs.len().saturating_sub(written.len());
+        if results.len() != own {
+            return Err(wrong(format!("it returns {} tensors, the operator {own}", results.len())));
+        }
+        // What the operator may write and the program leaves alone keeps its value.
+        let unchanged = |leaf: &usize| args.get(*leaf).map_or(Arg::None, |(_, arg)| arg.clone());
+        results.extend(written.iter().map(|leaf| changed.remove(leaf).unwrap_or_else(|| unchanged(leaf))));
         let mut values = Vec::new();
         for (index, (result, wanted)) in results.into_iter().zip(&node.outputs).enumerate() {
             let Arg::Tensor(value) = result else {
@@ -265,6 +294,20 @@ impl Inliner<'_> {
         }
         Ok(())
     }
+}
+
+/// The arguments with lists of tensors taken apart, as a program's inputs are, each with its position.
+fn leaves(args: &[Arg]) -> Vec<(usize, Arg)> {
+    let mut leaves = Vec::new();
+    for (position, arg) in args.iter().enumerate() {
+        match arg {
+            Arg::Tensors(list) => {
+                leaves.extend(list.iter().map(|value| (position, value.map_or(Arg::None, Arg::Tensor))));
+            }
+            other => leaves.push((position, other.clone())),
+        }
+    }
+    leaves
 }
 
 fn at_sizes(fact: &Fact, sizes: &BTreeMap<Symbol, Dim>) -> Fact {

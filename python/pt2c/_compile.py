@@ -77,6 +77,8 @@ def compile(
     if name is None:
         name = _identifier(Path(program).name) if isinstance(program, (str, os.PathLike)) else "model"
     with tempfile.TemporaryDirectory(prefix="pt2c-") as folder:
+        for one in program.values() if isinstance(program, Mapping) else [program]:
+            options += [flag for schema in _writing(one) for flag in ("--schema", schema)]
         if isinstance(program, Mapping):
             paths = [_file(one, Path(folder) / f"{key}.pt2", True, shown) for key, one in program.items()]
         else:
@@ -107,6 +109,22 @@ def _export(program: Any, args: Any, kwargs: Any, shown: _command.Progress, **op
         raise TypeError("args must be a tuple of example inputs, as for torch.export.export: pt2c.compile(module, (x,))")
     shown.say("torch.export")
     return torch.export.export(program, args or (), kwargs, **options)
+
+
+def _writing(program: Any) -> list[str]:
+    """The schemas of the custom operators in a program that write their arguments: archives do not hold them."""
+    if isinstance(program, (str, os.PathLike)):
+        return []
+    import torch
+
+    found = set()
+    for module in program.graph_module.modules():
+        for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
+            for called in (node.target, *node.args):
+                if isinstance(called, torch._ops.OpOverload) and called.namespace not in ("aten", "prim", "prims"):
+                    if called._schema.is_mutable:
+                        found.add(str(called._schema))
+    return sorted(found)
 
 
 def _file(program: Any, place: Path, named: bool, shown: _command.Progress) -> Path:

@@ -73,3 +73,36 @@ def test_a_rule(tmp_path):
     model = pt2c.compile(Blend(), example(4), decompositions=rules)
     x, y = example(4)
     torch.testing.assert_close(model(x, y), ((x + 1) * 0.5 + y.t()) * 2)
+
+
+@torch.library.custom_op("pt2c_test::bump", mutates_args=("x",))
+def bump(x: torch.Tensor, by: float) -> None:
+    x.add_(by)
+
+
+class Bump(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("total", torch.zeros(3))
+
+    def forward(self, x):
+        y = x * 2
+        torch.ops.pt2c_test.bump(y[1], 3.0)
+        torch.ops.pt2c_test.bump(self.total, 0.5)
+        return y, self.total * 1
+
+
+def test_a_function_that_writes(tmp_path):
+    source = tmp_path / "bump.c"
+    source.write_text(
+        '#include "model.h"\n'
+        "int32_t pt2c_test_bump(const pt2c_tensor *x, double by) {\n"
+        "  for (int64_t i = 0; i < x->sizes[0]; i++) ((float *)x->data)[i] += (float)by;\n"
+        "  return 0;\n}\n"
+    )
+    x = torch.randn(4, 3)
+    exported = torch.export.export(Bump(), (x,))
+    for program in (exported, exported.run_decompositions()):
+        model, module = pt2c.compile(program, link=[source]), Bump()
+        for _ in range(2):
+            torch.testing.assert_close(model(x), module(x))

@@ -244,6 +244,19 @@ def mapped_in_steps(m, x):
     return torch.vmap(lambda a: attention(a, a * 2, a @ m.w, is_causal=True).relu())(x)
 
 
+def mapped_same(m, x):
+    """The same random numbers for all slices: what is returned is 0, whatever they are."""
+    noise = torch.vmap(lambda a: torch.rand_like(a) + a * 0, randomness="same")(x)
+    kept = torch.vmap(lambda a: torch.nn.functional.dropout(a * 0 + 1, 0.5, True), randomness="same")(x)
+    return noise - noise[:1], kept - kept[:1], kept * (kept - 2)
+
+
+def split_at(m, x, indices):
+    a, b, c = torch.tensor_split(x, indices)
+    d, e = torch.tensor_split(x, m.columns, 1)
+    return a, b * 2, torch.cat([c, a]), d.sum(0), e
+
+
 def stateful(m, x):
     m.seen[: x.shape[0]] = x[:, 0]
     m.steps.add_(1)
@@ -296,6 +309,12 @@ CASES = {
     "mapped_reductions": (Module(mapped_reductions, t=torch.randn(2, 3)), [(torch.randn(4, 3, n),) for n in (5, 2, 17)], ({2: Dim("b")},)),
     "mapped_networks": (Module(mapped_networks, w=torch.randn(4, 2, 3), ws=torch.randn(8, 4, 1, 3)), [(torch.randn(5, 2, 2, 8),)], (None,)),
     "mapped_in_steps": (Module(mapped_in_steps, w=torch.randn(5, 5)), [(torch.randn(4, 2, 3, 5),)], (None,)),
+    "mapped_same": (Module(mapped_same), xs(5, 2), (b,)),
+    "split_at": (
+        Module(split_at, columns=torch.tensor([1])),
+        [(torch.randn(n, 3), torch.tensor(i)) for n, i in ((7, [2, 5]), (9, [-4, 40]), (6, [4, 2]))],
+        ({0: Dim("b", min=2)}, None),
+    ),
     "printing": (Module(printing), xs(5, 2), (b,)),
     "sorting": (Module(sorting), [with_nan(7), *xs(2, 100)], (b,)),
     "sorting_types": (Module(sorting_types), xs(7, 50), (b,)),

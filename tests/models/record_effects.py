@@ -191,6 +191,18 @@ def complex_parts(m, x):
     return r * 1, torch.view_as_real(z * 1)
 
 
+def outs(m, x, y):
+    t = torch.empty(3)
+    torch.atan2(x, y, out=t)
+    torch.add(x, y, alpha=2, out=m.sums)
+    torch.mul(x, y, out=m.table[1])
+    values, indices = torch.zeros(2), torch.zeros(2, dtype=torch.int64)
+    torch.topk(x, 2, out=(values, indices))
+    narrow = torch.zeros(3, dtype=torch.float16)
+    torch.maximum(x, y, out=narrow)
+    return t, values, indices, narrow, m.sums * 2
+
+
 class Norms(nn.Module):
     def __init__(self):
         super().__init__()
@@ -201,6 +213,21 @@ class Norms(nn.Module):
 
     def forward(self, x):
         return self.frozen(torch.relu_(self.bn(x)))
+
+
+class InstanceNorms(nn.Module):
+    """The running statistics are means over the samples."""
+
+    def __init__(self):
+        super().__init__()
+        self.wide = nn.InstanceNorm2d(3, affine=True, track_running_stats=True)
+        self.flat = nn.InstanceNorm1d(3, momentum=0.3, track_running_stats=True)
+        with torch.no_grad():
+            self.wide.weight.copy_(ramp(3))
+            self.flat.running_mean.copy_(ramp(3))
+
+    def forward(self, x):
+        return self.flat(torch.relu(self.wide(x)).flatten(2)) * 2
 
 
 class Tied(nn.Module):
@@ -292,7 +319,9 @@ CASES = {
     "metadata_changes": (Buffers(metadata_changes), (ramp(2, 3),), None),
     "input_views_returned": (Buffers(input_views_returned), (ramp(2, 3),), None),
     "complex_parts": (Buffers(complex_parts), (ramp(3, 2),), None),
+    "outs": (Buffers(outs, sums=torch.zeros(3), table=torch.zeros(2, 3)), (ramp(3), ramp(3).cos()), None),
     "norms": (Norms(), (ramp(5, 3),), None),
+    "instance_norms": (InstanceNorms(), (ramp(4, 3, 2, 5).sin(),), ({0: b},)),
     "tied": (Tied(), (ramp(4),), None),
     "no_grad": (NoGrad(), (ramp(3),), None),
     "autocast": (Autocast(), (ramp(5, 4) - 2, ramp(2, 2, 6) - 3), None),
@@ -301,7 +330,12 @@ CASES = {
 }
 
 # torch 2.15's run_decompositions fails an assertion of its own on two buffers that are one tensor.
-BY_HAND = {"tied": [["buffer_mutation", "first"], ["buffer_mutation", "inner.second"]]}
+# The schema of instance_norm does not say that it writes its statistics.
+STATISTICS = ("wide.running_mean", "wide.running_var", "flat.running_mean", "flat.running_var")
+BY_HAND = {
+    "tied": [["buffer_mutation", "first"], ["buffer_mutation", "inner.second"]],
+    "instance_norms": [["buffer_mutation", name] for name in STATISTICS],
+}
 
 
 def keyed(tensors):

@@ -590,7 +590,7 @@ impl Header<'_> {
         remark(
             out,
             "Custom operators of the model, which YOU define and link with: they fill the results, whose memory and sizes are \
-             given, and return 0, or a code that ends the call with status ERROR_DATA. Integers and booleans come as int64_t, \
+             given, write the arguments that their schemas mark (a!) in place, and return 0, or a code that ends the call with status ERROR_DATA. Integers and booleans come as int64_t, \
              a list as address and count, a text zero-terminated, an optional tensor that is not given as NULL.",
         )?;
         for function in &self.spec.functions {

@@ -4,6 +4,7 @@ use super::eval::{Emit, Names, argument, eval, matches, same_type, truth};
 use super::{Rule, Table};
 use pt2c_ir::dim::Scope;
 use pt2c_ir::{Arg, Diagnostic, Graph, LocationId, Node, NodeId, NodeKind, Program, ValueId};
+use pt2c_ops::prim::custom;
 use pt2c_ops::{Tags, infer, lookup};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -145,6 +146,8 @@ impl<'p> Rewriter<'p> {
     /// The results of the first rule that fits.
     fn replace(&mut self, op: &str, args: &[Arg]) -> Result<Option<(&'p Rule, Vec<ValueId>)>, Diagnostic> {
         let table = self.table;
+        // What a custom operator writes is among its results, and no argument that a rule names.
+        let (args, _) = custom::written(args);
         for rule in table.rules_for(op) {
             let mut names = Names::new();
             if !matches(&self.graph, op, &rule.pattern, args, &mut names) {

@@ -103,7 +103,7 @@ fn unsupported_in(program: &Program, graph: &Graph, found: &mut Vec<Diagnostic>)
     for (_, node) in graph.nodes() {
         let NodeKind::Call { op, args } = &node.kind else { continue };
         let Some(op) = lookup(op) else {
-            if crate::prim::custom::is_custom(op) && crate::prim::custom::arguments(op, args, &node.outputs).is_ok() {
+            if crate::prim::custom::is_custom(op) && crate::prim::custom::primitive(op, args, &node.outputs).is_ok() {
                 continue;
             }
             let subject = format!("node `{}`", node.name);

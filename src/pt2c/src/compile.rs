@@ -82,8 +82,10 @@ pub fn open_entry(path: &Path, entry: Option<&str>, decompositions: &Decompositi
     if let Some(entry) = entry {
         exported = exported.submodule(entry).map_err(|e| about(e.to_string()))?;
     }
-    let mut imported = pt2c_pt2::import::import(&exported).map_err(Diagnostic::from)?;
-    imported.program = decompositions::implemented(imported.program, decompositions)?;
+    let custom = decompositions.custom()?;
+    let imported = pt2c_pt2::import::import_with_operators(&exported, &custom.operators);
+    let mut imported = imported.map_err(Diagnostic::from)?;
+    imported.program = decompositions::implemented(imported.program, &custom)?;
     if let Some(table) = decompositions::table(decompositions, false)? {
         imported.program = decompositions::run(&imported.program, &table, decompositions)?;
     }

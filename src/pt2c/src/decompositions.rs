@@ -6,6 +6,7 @@ use pt2c_ir::{Diagnostic, Program};
 use pt2c_ops::prim::custom::{function_name, is_custom};
 use pt2c_passes::implement::implement;
 use pt2c_passes::rules::{Table, run_decompositions};
+use pt2c_pt2::import::Operators;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,10 @@ pub struct Decompositions {
     /// Put the program of another archive in place of a custom operator (repeatable): mylib::op=op.pt2
     #[arg(long, value_name = "OPERATOR=FILE")]
     implement: Vec<String>,
+    /// The schema of a custom operator that writes its arguments, as PyTorch prints it (repeatable):
+    /// "mylib::op(Tensor(a!) x, float by) -> ()"
+    #[arg(long, value_name = "SCHEMA")]
+    schema: Vec<String>,
     /// Keep this operator although a rule would replace it (aten.linear.default)
     #[arg(long, value_name = "OPERATOR")]
     keep: Vec<String>,
@@ -31,22 +36,47 @@ impl Decompositions {
     pub fn implements(&self) -> bool {
         !self.implement.is_empty()
     }
+
+    /// What the flags tell of custom operators: their schemas and the programs in their place.
+    ///
+    /// # Errors
+    /// A text that is no schema, a file that cannot be read.
+    pub fn custom(&self) -> Result<Custom, Diagnostic> {
+        let mut custom = Custom::default();
+        for text in &self.schema {
+            custom.operators.declare(text)?;
+        }
+        for text in &self.implement {
+            let (op, path) = text.split_once('=').ok_or_else(|| {
+                Diagnostic::error(format!("--implement {text}: write OPERATOR=FILE, as in mylib::op=op.pt2"))
+            })?;
+            let by = crate::compile::open(Path::new(path))?;
+            let op = qualified(op);
+            custom.operators.implemented_by(&op, &by);
+            custom.programs.push((op, path.to_owned(), by.program));
+        }
+        Ok(custom)
+    }
+}
+
+/// What is known of custom operators.
+#[derive(Debug, Default)]
+pub struct Custom {
+    /// For import: which arguments they write.
+    pub operators: Operators,
+    /// Operators, and the files and programs in their place.
+    programs: Vec<(String, String, Program)>,
 }
 
 /// The program with custom operators replaced by the programs that the flags name.
 ///
 /// # Errors
-/// A file that cannot be read or that does not fit.
-pub fn implemented(program: Program, flags: &Decompositions) -> Result<Program, Diagnostic> {
+/// A program that does not fit.
+pub fn implemented(program: Program, custom: &Custom) -> Result<Program, Diagnostic> {
     let mut program = program;
-    for text in &flags.implement {
-        let (op, path) = text.split_once('=').ok_or_else(|| {
-            Diagnostic::error(format!("--implement {text}: write OPERATOR=FILE, as in mylib::op=op.pt2"))
-        })?;
-        let by = crate::compile::open(Path::new(path))?.program;
-        let op = qualified(op);
-        program = implement(&program, &op, &by).map_err(|diagnostic| match diagnostic.subject {
-            None => diagnostic.about(path.to_owned()),
+    for (op, path, by) in &custom.programs {
+        program = implement(&program, op, by).map_err(|diagnostic| match diagnostic.subject {
+            None => diagnostic.about(path.clone()),
             Some(_) => diagnostic,
         })?;
     }

@@ -5,7 +5,8 @@ use crate::OpDef;
 const SPARSE: &str = "sparse tensors have no place in a compiled library; keep the tensor dense, or give indices and \
      values as inputs of their own";
 const HASH: &str = "it hashes the bits of its input, which differ with the order of sums; compute it outside the model";
-const SPLIT: &str = "the number of results depends on the values; use torch.split with sizes that are numbers";
+const SPLIT: &str = "import makes it slices where the tensor holds indices; a number of sections that data decide has no form: \
+     use torch.tensor_split with an int";
 const PACKED: &str = "packed sequences have batch sizes that are data; export the module with padded sequences \
      (batch_first tensors and lengths as a mask)";
 const POISSON: &str = "Poisson numbers are found by rejection; draw them outside the model and pass them in";

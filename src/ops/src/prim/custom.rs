@@ -1,5 +1,8 @@
 //! Operators that are not PyTorch's own, as one primitive: a call of a function that the library's user provides. What the
 //! results are is what the exporter recorded.
+//!
+//! A call of a custom operator that writes some of its arguments has, behind its results, their new values, and behind its
+//! arguments the mark that says which they are ([`written`]).
 
 use crate::{Call, OpDef, OpError, Tensor};
 use pt2c_ir::{Arg, DType, Fact};
@@ -122,6 +125,24 @@ fn eval(c: &Call<'_, Tensor>) -> Result<Vec<Tensor>, OpError> {
     Err(OpError::Invalid(format!("`{}` is a function that the library's user provides", c.str("function")?)))
 }
 
+const WRITES: &str = "writes";
+
+/// The mark behind the arguments of a call that writes those at these positions.
+pub fn mark<V>(positions: &[usize]) -> Arg<V> {
+    let positions: String = positions.iter().map(|position| format!(" {position}")).collect();
+    Arg::Opaque(format!("{WRITES}{positions}"))
+}
+
+/// The arguments of a custom operator's call without the mark, and the positions of those that it writes.
+pub fn written<V>(args: &[Arg<V>]) -> (&[Arg<V>], Vec<usize>) {
+    if let Some((Arg::Opaque(text), plain)) = args.split_last()
+        && let Some(positions) = text.strip_prefix(WRITES)
+    {
+        return (plain, positions.split_whitespace().filter_map(|position| position.parse().ok()).collect());
+    }
+    (args, Vec::new())
+}
+
 /// Whether an operator of this name is somebody's own: neither PyTorch's nor this compiler's.
 pub fn is_custom(op: &str) -> bool {
     let namespace = op.split('.').next().unwrap_or("");
@@ -134,15 +155,27 @@ pub fn function_name(op: &str) -> String {
     plain.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }
 
-/// A call of a custom operator as one of the primitive: its arguments.
+/// A call of a custom operator as one of the primitive.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Primitive {
+    /// The primitive's arguments.
+    pub args: Vec<Arg>,
+    /// Which of the primitive's results each result of the call is: the primitive returns its operands before its results.
+    pub results: Vec<usize>,
+}
+
+/// Makes a call of a custom operator one of the primitive.
 ///
 /// # Errors
-/// For arguments that no C function is given, and results that are not tensors of known rank.
-pub fn arguments(op: &str, args: &[Arg], results: &[Fact]) -> Result<Vec<Arg>, String> {
+/// For arguments that no C function is given, and calls that return nothing.
+pub fn primitive(op: &str, args: &[Arg], results: &[Fact]) -> Result<Primitive, String> {
+    let (args, written) = written(args);
     let mut form = Form::default();
+    let mut operands_written = Vec::new();
     let (mut operands, mut ints, mut floats) = (Vec::new(), Vec::new(), Vec::new());
     let int = |value: bool| pt2c_ir::dim::Dim::int(i64::from(value));
     for (position, arg) in args.iter().enumerate() {
+        let first = operands.len();
         form.arguments.push(match arg {
             Arg::Tensor(value) => {
                 operands.push(Some(*value));
@@ -182,23 +215,30 @@ pub fn arguments(op: &str, args: &[Arg], results: &[Fact]) -> Result<Vec<Arg>, S
             Arg::Str(_) => return Err(format!("argument {position} is a text with a zero byte")),
             _ => return Err(format!("argument {position} is neither a tensor, a number, a text nor a list of those")),
         });
+        if written.contains(&position) {
+            operands_written.extend(first..operands.len());
+        }
     }
     if results.is_empty() {
         return Err("it returns no tensor: only what it returns can be used".to_owned());
     }
+    let own = results.len().checked_sub(operands_written.len());
+    let own = own.ok_or_else(|| "it has fewer results than arguments that it writes".to_owned())?;
     let mut sizes = Vec::new();
-    for fact in results {
+    for fact in results.iter().take(own) {
         form.results.push((fact.dtype, fact.shape.len()));
         sizes.extend(fact.shape.iter().cloned());
     }
-    Ok(vec![
+    let results = (operands.len()..operands.len() + own).chain(operands_written).collect();
+    let args = vec![
         Arg::Tensors(operands),
         Arg::Str(function_name(op)),
         Arg::Str(form.text()),
         Arg::Ints(ints),
         Arg::Floats(floats),
         Arg::Ints(sizes),
-    ])
+    ];
+    Ok(Primitive { args, results })
 }
 
 #[cfg(test)]
@@ -223,6 +263,22 @@ mod tests {
         assert_eq!(Form::parse("x;"), None);
         assert_eq!(Form::parse("t;f99/1"), None);
         assert_eq!(Form::parse("sf;"), None);
+    }
+
+    #[test]
+    fn written_arguments_come_out_of_the_operands() {
+        let fact = Fact::of(DType::F32, &[2]);
+        let mut graph = pt2c_ir::Graph::new();
+        let (vx, vy) = (graph.add_input("x", fact.clone()), graph.add_input("y", fact.clone()));
+        let (x, y) = (Arg::Tensor(vx), Arg::Tensor(vy));
+        let call = [y.clone(), Arg::Float(1.0), x.clone(), mark(&[2])];
+        let made = primitive("a.b.default", &call, &[fact.clone(), fact.clone()]).expect("a call");
+        // The operands come out as 0 and 1, the result as 2.
+        assert_eq!(made.results, [2, 1]);
+        assert_eq!(made.args[0], Arg::Tensors(vec![Some(vy), Some(vx)]));
+        assert_eq!(made.args[2], Arg::Str("t,f,t;f32/1".to_owned()));
+        assert_eq!(written(&call), (&call[..3], vec![2]));
+        assert!(primitive("a.b.default", &[x, y], &[]).is_err());
     }
 
     #[test]

@@ -19,6 +19,8 @@ use indexmap::IndexMap;
 use pt2c_ir::dim::{Dim, Symbol};
 use pt2c_ir::{Arg, Constraint, DType, Fact, Graph, Location, Node, NodeKind, Program, ValueId};
 
+use pt2c_ops::prim::custom;
+
 use super::writer::Writer;
 use super::{ExportError, metadata_of};
 use crate::schema::{self, Argument, GraphArgument, TensorArgument};
@@ -80,6 +82,14 @@ impl<'a> Nodes<'a> {
                     };
                     let results = match op.strip_prefix("prim.") {
                         Some(primitive) => self.primitive(primitive, node, args, writer)?,
+                        None if !custom::written(&args).1.is_empty() => {
+                            return Err(ExportError::Argument {
+                                op: op.clone(),
+                                argument: "what it writes".to_owned(),
+                                reason: "has no form without the operator's schema: put a program in its place"
+                                    .to_owned(),
+                            });
+                        }
                         None => writer.call(op, &args, &node.name, &node.outputs, &used)?,
                     };
                     for (index, (name, fact)) in results.into_iter().zip(&node.outputs).enumerate() {

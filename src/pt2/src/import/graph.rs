@@ -8,10 +8,12 @@ use pt2c_ir::{Arg, DType, Fact, Graph, LocationId, Locations, NodeId, ValueId};
 use pt2c_ops::{Schema, Tags, infer, lookup};
 
 use super::arguments::{self, NamedArg, lay_out};
+use super::custom::Operators;
 use super::error::{ImportError, ImportErrorKind};
 use super::facts::{Typed, typed};
 use super::functionalize::{Alias, Memories, Mutation, Names, Owner, add, mutation, row_major, view_steps};
 use super::inline::inlined;
+use super::split::BY_TENSOR;
 use super::symbols::{Expressions, Facts};
 use super::{autocast, location, schemas, sizes};
 use crate::schema::{self, Argument, Node, OptionalTensorArgument, SymBoolArgument};
@@ -27,6 +29,8 @@ pub struct Shared {
     pub locations: Locations,
     /// Where errors go when the import is to continue behind them; `None` ends it at the first.
     pub errors: Option<Vec<ImportError>>,
+    /// What is known of custom operators.
+    pub operators: Operators,
     /// The data-dependent symbols that have a value at the node that is imported.
     pub bound: BTreeSet<Symbol>,
 }
@@ -48,7 +52,7 @@ pub struct Builder<'s> {
 }
 
 /// A node's tensor results: names (`None` for an undefined one) with their types, in order.
-type Results = Vec<(Option<String>, Typed)>;
+pub(super) type Results = Vec<(Option<String>, Typed)>;
 
 impl<'s> Builder<'s> {
     /// An empty graph: the program's own.
@@ -131,6 +135,9 @@ impl<'s> Builder<'s> {
         if let Some(inner) = inlined(node, op)? {
             return self.inline(names, node, inner);
         }
+        if op == "higher_order.auto_functionalized" || op == "higher_order.auto_functionalized_v2" {
+            return self.auto_functionalized(source, names, node, location);
+        }
         if op.starts_with("higher_order.") {
             return self.control(source, names, node, op, location);
         }
@@ -144,9 +151,11 @@ impl<'s> Builder<'s> {
             .collect::<Result<VecDeque<_>, _>>()?;
         let inputs = Self::with_values(&node.inputs, names);
         let signature = schemas::schema(op);
-        let mut args = lay_out(&inputs, signature, source, &mut self.shared.expressions, &mut |_| {
-            Ok(subgraphs.pop_front().unwrap_or(Arg::None))
-        })?;
+        let custom = self.custom_schema(op, &inputs);
+        let mut args =
+            lay_out(&inputs, custom.as_deref().or(signature), source, &mut self.shared.expressions, &mut |_| {
+                Ok(subgraphs.pop_front().unwrap_or(Arg::None))
+            })?;
         let results = self.results(source, node)?;
         if !self.nested {
             for (_, typed) in &results {
@@ -238,7 +247,14 @@ impl<'s> Builder<'s> {
     }
 
     /// Adds a call, made functional.
-    fn call(&mut self, names: &mut Names, call: Call<'_>) -> Result<(), ImportErrorKind> {
+    pub(super) fn call(&mut self, names: &mut Names, call: Call<'_>) -> Result<(), ImportErrorKind> {
+        if call.op == BY_TENSOR {
+            return self.split_at(names, call);
+        }
+        let written = self.written(&call)?;
+        if !written.is_empty() {
+            return self.writing_call(names, call, &written);
+        }
         let fact_of = |name: &str| names.get(name).map(|view| view.typed.fact.clone());
         match mutation(call.op, call.signature, &call.args, &fact_of)? {
             None => {
@@ -275,6 +291,8 @@ impl<'s> Builder<'s> {
                 }
                 Ok(())
             }
+            Some(Mutation::Outs { op, args, targets }) => self.outs(names, &call, &op, &args, &targets),
+            Some(Mutation::InstanceStatistics) => self.instance_norm(names, &call),
             Some(Mutation::Statistics { op, args, targets, returned }) => {
                 let mut facts: Vec<Fact> = call.results.iter().map(|(_, typed)| typed.fact.clone()).collect();
                 let statistics = known(names, targets.first().map_or("", String::as_str))?.typed.fact.clone();
@@ -319,9 +337,51 @@ impl<'s> Builder<'s> {
     }
 
     fn infer_call(&self, names: &Names, call: &Call<'_>) -> Option<Vec<Fact>> {
+        self.inferred(names, call.op, &call.args)
+    }
+
+    /// The types that inference gives the results of a call; `None` if it cannot tell.
+    fn inferred(&self, names: &Names, op: &str, args: &[NamedArg]) -> Option<Vec<Fact>> {
         let fact = |name: &String| names.get(name).map(|v| v.typed.fact.clone()).ok_or(());
-        let facts = call.args.iter().map(|arg| arg.try_map(fact)).collect::<Result<Vec<_>, _>>().ok()?;
-        infer(call.op, &facts, &self.shared.facts.scope).ok()
+        let facts = args.iter().map(|arg| arg.try_map(fact)).collect::<Result<Vec<_>, _>>().ok()?;
+        infer(op, &facts, &self.shared.facts.scope).ok()
+    }
+
+    /// An `out=` variant: what the pure operator computes is stored in the targets.
+    fn outs(
+        &mut self,
+        names: &mut Names,
+        call: &Call<'_>,
+        op: &str,
+        args: &[NamedArg],
+        targets: &[String],
+    ) -> Result<(), ImportErrorKind> {
+        let wanted = targets.iter().map(|target| known(names, target).map(|view| view.typed.fact.clone()));
+        let wanted = wanted.collect::<Result<Vec<_>, _>>()?;
+        let computed = self.inferred(names, op, args).filter(|facts| facts.len() == wanted.len());
+        let computed = computed.unwrap_or_else(|| wanted.clone());
+        let equal = |a: &Dim, b: &Dim| self.shared.facts.scope.prove_eq(a, b).is_yes();
+        let fits =
+            |(a, b): (&Fact, &Fact)| a.rank() == b.rank() && a.shape.iter().zip(&b.shape).all(|(a, b)| equal(a, b));
+        if !computed.iter().zip(&wanted).all(fits) {
+            return Err(ImportErrorKind::unsupported(
+                format!("{}, whose result is not of the size of `out`,", call.op),
+                "give `out` the size of the result, or use the operator without it",
+            ));
+        }
+        let id = self.emit(names, op, args, &call.name, computed.clone(), call.location)?;
+        for (index, ((target, from), to)) in targets.iter().zip(&computed).zip(&wanted).enumerate() {
+            let value = ValueId { node: id, index: index as u32 };
+            let value = self.convert(value, &to.with_dtype(from.dtype), to, call.location)?;
+            self.store(names, target, value, call.location)?;
+        }
+        for (target, (name, _)) in targets.iter().zip(&call.results) {
+            if let Some(name) = name {
+                let view = known(names, target)?.clone();
+                insert(names, name, view)?;
+            }
+        }
+        Ok(())
     }
 
     /// Gives the results of a call their names, as views where the operator returns its operand's memory.
@@ -348,7 +408,7 @@ impl<'s> Builder<'s> {
         Ok(())
     }
 
-    fn fresh(
+    pub(super) fn fresh(
         &mut self,
         names: &mut Names,
         name: Option<&str>,
@@ -375,7 +435,7 @@ impl<'s> Builder<'s> {
         self.memories.read(view, &mut self.graph, location)
     }
 
-    fn store(
+    pub(super) fn store(
         &mut self,
         names: &mut Names,
         name: &str,
@@ -386,7 +446,7 @@ impl<'s> Builder<'s> {
         self.memories.write(view, value, &mut self.graph, location)
     }
 
-    fn emit(
+    pub(super) fn emit(
         &mut self,
         names: &mut Names,
         op: &str,
@@ -410,12 +470,7 @@ impl<'s> Builder<'s> {
         if lookup(op).is_none() {
             return to.clone();
         }
-        let facts = args
-            .iter()
-            .map(|arg| arg.try_map(|name| names.get(name).map(|v| v.typed.fact.clone()).ok_or(())))
-            .collect::<Result<Vec<_>, _>>();
-        let inferred = facts.ok().and_then(|facts| infer(op, &facts, &self.shared.facts.scope).ok());
-        match inferred.as_deref() {
+        match self.inferred(names, op, args).as_deref() {
             Some([fact]) => to.with_dtype(fact.dtype),
             _ => to.clone(),
         }
@@ -487,13 +542,19 @@ impl<'s> Builder<'s> {
 }
 
 /// A call before it is made functional.
-struct Call<'a> {
-    op: &'a str,
-    signature: Option<&'static Schema>,
-    args: Vec<NamedArg>,
-    results: Results,
-    name: String,
-    location: LocationId,
+pub(super) struct Call<'a> {
+    /// The operator.
+    pub op: &'a str,
+    /// Its schema.
+    pub signature: Option<&'static Schema>,
+    /// Its arguments.
+    pub args: Vec<NamedArg>,
+    /// Names and types of its results.
+    pub results: Results,
+    /// Base name of the node.
+    pub name: String,
+    /// Where it is from.
+    pub location: LocationId,
 }
 
 pub(super) fn tensor_names(argument: &Argument) -> Vec<&str> {

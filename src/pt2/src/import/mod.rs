@@ -10,6 +10,7 @@ mod arguments;
 mod assertions;
 mod autocast;
 mod control;
+mod custom;
 mod effects;
 mod error;
 mod facts;
@@ -20,6 +21,8 @@ pub(crate) mod location;
 mod numbers;
 pub(crate) mod schemas;
 mod sizes;
+mod split;
+mod statistics;
 mod symbols;
 mod vmap;
 
@@ -32,6 +35,7 @@ use pt2c_ir::{
     TensorRole,
 };
 
+pub use custom::Operators;
 pub use error::{ImportError, ImportErrorKind};
 
 use crate::ExportedProgram;
@@ -96,13 +100,22 @@ impl Forward {
 /// # Errors
 /// [`ImportError`], which converts to a [`Diagnostic`] with the user's source line.
 pub fn import(exported: &ExportedProgram) -> Result<Imported, ImportError> {
-    import_with(exported, Shared::default()).map(|(imported, _)| imported)
+    import_with_operators(exported, &Operators::default())
+}
+
+/// Imports a program with custom operators of which more is known than the archive tells.
+///
+/// # Errors
+/// As [`import`].
+pub fn import_with_operators(exported: &ExportedProgram, operators: &Operators) -> Result<Imported, ImportError> {
+    let shared = Shared { operators: operators.clone(), ..Shared::default() };
+    import_with(exported, shared).map(|(imported, _)| imported)
 }
 
 /// Imports as much as possible and tells everything that is wrong, for reports: a node that cannot be imported stands
 /// in the program as a call without arguments. The program is `None` if the signature or the weights are at fault.
-pub fn import_all(exported: &ExportedProgram) -> (Option<Imported>, Vec<ImportError>) {
-    let shared = Shared { errors: Some(Vec::new()), ..Shared::default() };
+pub fn import_all(exported: &ExportedProgram, operators: &Operators) -> (Option<Imported>, Vec<ImportError>) {
+    let shared = Shared { errors: Some(Vec::new()), operators: operators.clone(), ..Shared::default() };
     match import_with(exported, shared) {
         Ok((imported, errors)) => (Some(imported), errors),
         Err(error) => (None, vec![error]),

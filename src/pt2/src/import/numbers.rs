@@ -182,7 +182,12 @@ impl Builder<'_> {
     }
 
     /// Gives a symbol the value of a 0-d i64.
-    fn bind(&mut self, value: ValueId, symbol: &Symbol, location: LocationId) -> Result<(), ImportErrorKind> {
+    pub(super) fn bind(
+        &mut self,
+        value: ValueId,
+        symbol: &Symbol,
+        location: LocationId,
+    ) -> Result<(), ImportErrorKind> {
         self.shared.bound.insert(symbol.clone());
         let args = vec![Arg::Tensor(value), Arg::Int(Dim::sym(symbol.clone()))];
         let added = self.graph.add_call("prim.bind", args, "bind", Vec::new(), location);

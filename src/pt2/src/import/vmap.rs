@@ -22,7 +22,7 @@ use super::facts::{Typed, typed};
 use super::functionalize::{Names, Owner, add};
 use super::graph::{Builder, insert, tensor_names};
 use super::{arguments, location, numbers, schemas};
-use crate::schema::{self, Argument, Node, OptionalTensorArgument, SymIntArgument};
+use crate::schema::{self, Argument, NamedArgument, Node, OptionalTensorArgument, SymIntArgument, TensorArgument};
 
 const BEGIN: &str = "torch._functorch.predispatch._vmap_increment_nesting";
 const END: &str = "torch._functorch.predispatch._vmap_decrement_nesting";
@@ -135,6 +135,12 @@ impl Builder<'_> {
             Some(Argument::AsString(text)) => text.as_str(),
             _ => "error",
         };
+        if randomness == "same"
+            && let Some((source, nodes)) = self.drawn_once(source, names, nodes, at)?
+        {
+            let region: Vec<&Node> = [*begin].into_iter().chain(&nodes).chain(region.last().copied()).collect();
+            return self.vmap(&source, names, &region);
+        }
 
         // Which values depend on a slice, and which on what is stacked.
         let (mut sliced, mut stacked) = (BTreeSet::new(), BTreeSet::new());
@@ -176,7 +182,7 @@ impl Builder<'_> {
                 }
                 _ if random && on_slice && randomness == "same" => {
                     return Err(ImportErrorKind::unsupported(
-                        "vmap(randomness=\"same\") over random numbers as large as a slice",
+                        "vmap(randomness=\"same\") over random numbers that depend on the values of a slice",
                         "draw the numbers outside of the mapped function, or use randomness=\"different\"",
                     )
                     .into());
@@ -196,6 +202,71 @@ impl Builder<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The nodes of a region in which the random numbers that are as large as a slice are drawn once, for all slices: on
+    /// ones of a slice's size instead of the slice. A dropout becomes a product with the dropout of ones. `None` if there
+    /// is no such node; the graph has the types of the values that were added.
+    fn drawn_once(
+        &mut self,
+        source: &schema::Graph,
+        names: &mut Names,
+        nodes: &[&Node],
+        at: LocationId,
+    ) -> Result<Option<(schema::Graph, Vec<Node>)>, ImportError> {
+        let mut new: Option<schema::Graph> = None;
+        let mut result = Vec::new();
+        for node in nodes {
+            let op = schemas::op_name(&node.target);
+            let name = schemas::aten_base(&op).unwrap_or("");
+            let dropout =
+                name == "dropout" && matches!(node.inputs.get(2).map(|input| &input.arg), Some(Argument::AsBool(true)));
+            let like = name.ends_with("_like") && schemas::is_random(&op);
+            let operand = node.inputs.first().and_then(|input| tensor_names(&input.arg).first().copied());
+            let (Some(operand), Some(given), true) = (operand, given(node).first().copied(), dropout || like) else {
+                result.push((*node).clone());
+                continue;
+            };
+            let ones = format!("{given} ones");
+            if operand.ends_with(" ones") {
+                // It was replaced: no name of an archive has a space.
+                return Ok(None);
+            }
+            let typed = typed(operand, source, &mut self.shared.expressions)?;
+            let (shape, dtype) = (Arg::Ints(typed.fact.shape.clone()), Arg::DType(typed.fact.dtype));
+            let args = vec![shape, Arg::Float(1.0), dtype, Arg::None, Arg::None, Arg::None];
+            let value = add(&mut self.graph, "aten.full.default", args, "ones", typed.fact.clone(), at)?;
+            let view = self.memories.allocate(value, typed, Owner::Intermediate);
+            insert(names, &ones, view)?;
+            let mut drawn = (*node).clone();
+            if let Some(input) = drawn.inputs.first_mut() {
+                input.arg = Argument::AsTensor(TensorArgument { name: ones });
+            }
+            if like {
+                result.push(drawn);
+                continue;
+            }
+            let mask = format!("{given} mask");
+            let graph = new.get_or_insert_with(|| source.clone());
+            if let Some(meta) = graph.tensor_values.get(given).cloned() {
+                graph.tensor_values.insert(mask.clone(), meta);
+            }
+            drawn.outputs = vec![Argument::AsTensor(TensorArgument { name: mask.clone() })];
+            drawn.name = Some(mask.clone());
+            let factors = [("self", operand.to_owned()), ("other", mask)].map(|(name, tensor)| NamedArgument {
+                name: name.to_owned(),
+                arg: Argument::AsTensor(TensorArgument { name: tensor }),
+                kind: None,
+            });
+            result.push(drawn);
+            result.push(Node {
+                target: "torch.ops.aten.mul.Tensor".to_owned(),
+                inputs: factors.into(),
+                ..(*node).clone()
+            });
+        }
+        let changed = nodes.iter().zip(&result).any(|(old, new)| *old != new) || nodes.len() != result.len();
+        Ok(changed.then(|| (new.unwrap_or_else(|| source.clone()), result)))
     }
 
     /// The `prim.vmap` of a region.

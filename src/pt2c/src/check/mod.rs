@@ -9,6 +9,7 @@ mod render;
 use crate::pipeline;
 use pt2c_ir::dim::{Dim, Symbol};
 use pt2c_ir::{Arg, Diagnostic, Graph, Location, Program, Severity};
+use pt2c_pt2::import::Operators;
 use pt2c_pt2::schema::SymInt;
 use pt2c_pt2::{ExportedProgram, import_all};
 use std::collections::BTreeSet;
@@ -160,10 +161,10 @@ impl Report {
 }
 
 /// Looks at an archive.
-pub fn check_file(path: &Path) -> Report {
+pub fn check_file(path: &Path, operators: &Operators) -> Report {
     let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     match ExportedProgram::open(path) {
-        Ok(exported) => check(&file, &exported),
+        Ok(exported) => check(&file, &exported, operators),
         Err(error) => {
             let mut report = Report { file, ..Report::default() };
             report.add(Kind::Archive, Diagnostic::from(error));
@@ -173,7 +174,7 @@ pub fn check_file(path: &Path) -> Report {
 }
 
 /// Looks at a program.
-pub fn check(file: &str, exported: &ExportedProgram) -> Report {
+pub fn check(file: &str, exported: &ExportedProgram, operators: &Operators) -> Report {
     let version = exported.program.schema_version;
     let mut report = Report {
         file: file.to_string(),
@@ -181,7 +182,7 @@ pub fn check(file: &str, exported: &ExportedProgram) -> Report {
         nodes: exported.graph().nodes.len(),
         ..Report::default()
     };
-    let (imported, errors) = import_all(exported);
+    let (imported, errors) = import_all(exported, operators);
     let failed: Vec<String> = errors.iter().filter_map(|error| error.subject.clone()).collect();
     for error in errors {
         let kind = kind_of_import(&error);
@@ -217,13 +218,13 @@ fn calls(report: &mut Report, program: &Program, failed: &[String]) {
     for (_, node) in program.graph.nodes() {
         let Some(op) = node.op().filter(|op| custom::is_custom(op)) else { continue };
         if failed.iter().any(|subject| subject.starts_with(&format!("node \"{}\"", node.name)))
-            || custom::arguments(op, node.args(), &node.outputs).is_err()
+            || custom::primitive(op, node.args(), &node.outputs).is_err()
         {
             continue;
         }
         let message = format!("the custom operator `{op}` becomes the C function `{}`", custom::function_name(op));
         let help = "define the function and link with it, or replace the operator: by a rule (--decompositions), by a program \
-                    (--implement)";
+                    (--implement). If it writes its arguments, tell its schema (--schema)";
         let finding = Diagnostic::warning(message).about(format!("node `{}`", node.name)).help(help);
         report.add(Kind::CustomOperator, finding.at(program.locations.get(node.location)));
     }

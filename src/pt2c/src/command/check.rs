@@ -4,6 +4,7 @@ use super::Outcome;
 use crate::check;
 use clap::{Args, ValueEnum};
 use pt2c_ir::Diagnostic;
+use pt2c_pt2::import::Operators;
 use std::path::PathBuf;
 
 /// Flags of `pt2c check`.
@@ -11,6 +12,10 @@ use std::path::PathBuf;
 pub struct Flags {
     /// The exported program
     model: PathBuf,
+    /// The schema of a custom operator that writes its arguments, as PyTorch prints it (repeatable):
+    /// "mylib::op(Tensor(a!) x, float by) -> ()"
+    #[arg(long, value_name = "SCHEMA")]
+    schema: Vec<String>,
     /// How to print the report
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -37,7 +42,11 @@ enum Format {
 
 /// Runs the command. The exit code is 1 if the program does not compile or cannot be read.
 pub fn run(flags: &Flags) -> Outcome {
-    let report = check::check_file(&flags.model);
+    let mut operators = Operators::default();
+    for text in &flags.schema {
+        operators.declare(text)?;
+    }
+    let report = check::check_file(&flags.model, &operators);
     let format = match (flags.html, flags.json) {
         (true, _) => Format::Html,
         (_, true) => Format::Json,

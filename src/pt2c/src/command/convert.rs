@@ -5,7 +5,8 @@ use super::{Outcome, show_warnings};
 use crate::decompositions::{self, Decompositions};
 use clap::Args;
 use pt2c_ir::Diagnostic;
-use pt2c_pt2::{ExportedProgram, export, import};
+use pt2c_pt2::import::import_with_operators;
+use pt2c_pt2::{ExportedProgram, export};
 use std::path::PathBuf;
 
 /// Flags of `pt2c convert`.
@@ -37,9 +38,10 @@ pub fn run(flags: &Flags) -> Outcome {
     }
     let table = decompositions::table(&flags.decompositions, flags.decompose)?;
     if flags.functional || table.is_some() || flags.decompositions.implements() {
-        let imported = import(&program).map_err(Diagnostic::from)?;
+        let custom = flags.decompositions.custom()?;
+        let imported = import_with_operators(&program, &custom.operators).map_err(Diagnostic::from)?;
         show_warnings(&imported.warnings);
-        let functional = decompositions::implemented(imported.program, &flags.decompositions)?;
+        let functional = decompositions::implemented(imported.program, &custom)?;
         let functional = match &table {
             Some(table) => decompositions::run(&functional, table, &flags.decompositions)?,
             None => functional,

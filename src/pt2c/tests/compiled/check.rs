@@ -10,7 +10,7 @@ fn models() -> PathBuf {
 }
 
 fn report(name: &str) -> Report {
-    check::check_file(&models().join(format!("{name}.pt2")))
+    check::check_file(&models().join(format!("{name}.pt2")), &Default::default())
 }
 
 fn of(report: &Report, kind: Kind) -> Vec<&Finding> {
@@ -48,7 +48,7 @@ fn reasons_and_remedies_stand_apart() {
     let nodes = &mut exported.program.graph_module.graph.nodes;
     let relu = nodes.iter_mut().find(|node| node.target == "torch.ops.aten.relu.default").expect("recorded");
     relu.target = "torch.ops.aten.poisson.default".into();
-    let report = check::check("altered.pt2", &exported);
+    let report = check::check("altered.pt2", &exported, &Default::default());
     let [finding] = of(&report, Kind::Operator)[..] else { panic!("{report:?}") };
     assert_eq!(
         finding.what,
@@ -73,7 +73,7 @@ fn what_is_no_program_cannot_be_read() {
         (folder.path(), "a folder"),
         (&folder.path().join("none.pt2"), "No such file"),
     ] {
-        let report = check::check_file(path);
+        let report = check::check_file(path, &Default::default());
         let [finding] = &report.findings[..] else { panic!("{report:?}") };
         assert!(finding.kind == Kind::Archive && finding.what.contains(said), "{finding:?}");
         assert!(!report.passes() && !report.is_readable());

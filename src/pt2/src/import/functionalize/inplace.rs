@@ -2,7 +2,7 @@
 
 use pt2c_ir::dim::Dim;
 use pt2c_ir::{Arg, Fact};
-use pt2c_ops::Schema;
+use pt2c_ops::{Param, Schema};
 
 use crate::import::arguments::NamedArg;
 use crate::import::error::ImportErrorKind;
@@ -34,6 +34,17 @@ pub enum Mutation {
         /// The pure view operator.
         op: String,
     },
+    /// An `out=` variant: the results of a pure operator are stored in the operands of these names.
+    Outs {
+        /// The pure operator.
+        op: String,
+        /// Its arguments.
+        args: Vec<NamedArg>,
+        /// Where each of its results goes.
+        targets: Vec<String>,
+    },
+    /// Instance normalisation that updates running statistics.
+    InstanceStatistics,
     /// Batch normalisation that updates running statistics: the functional operator returns them behind its own results.
     Statistics {
         /// The pure operator.
@@ -80,14 +91,19 @@ pub fn mutation(
     if let Some(statistics) = statistics(name, args) {
         return Ok(Some(statistics));
     }
-    if name == "instance_norm"
-        && args.get(3).is_some_and(|running| !running.is_none())
-        && args.get(5).and_then(Arg::as_bool) == Some(true)
-    {
-        return Err(no_pure_form(op));
+    if name == "instance_norm" && args.get(5).and_then(Arg::as_bool) == Some(true) {
+        let given = [3, 4].map(|index| args.get(index).and_then(Arg::as_tensor).is_some());
+        match given {
+            [false, false] => {}
+            [true, true] => return Ok(Some(Mutation::InstanceStatistics)),
+            _ => return Err(no_pure_form(op)),
+        }
     }
     let Some(signature) = signature.filter(|s| s.params.iter().any(|p| p.mutated)) else { return Ok(None) };
-    // Only the first operand may be written here; `out=` variants and optimisers write others.
+    if let Some(outs) = outs(name, signature, args) {
+        return Ok(Some(outs));
+    }
+    // Only the first operand may be written here; optimisers write others.
     let first_only = signature.params.iter().enumerate().all(|(i, p)| p.mutated == (i == 0));
     let target = args.first().and_then(Arg::as_tensor).cloned();
     let (Some(target), true) = (target, first_only) else { return Err(no_pure_form(op)) };
@@ -130,6 +146,19 @@ pub fn mutation(
     let pure = pure_name(name).and_then(|base| pure_form(&base, overload(op), signature));
     let op = pure.ok_or_else(|| no_pure_form(op))?;
     Ok(Some(Mutation::Compute { target, op, args: args.to_vec() }))
+}
+
+/// `add.out(self, other, *, alpha, out)`: the overload without the parameters that are written computes what they get.
+fn outs(name: &str, signature: &Schema, args: &[NamedArg]) -> Option<Mutation> {
+    let (written, kept): (Vec<_>, Vec<_>) = signature.params.iter().zip(args).partition(|(param, _)| param.mutated);
+    if !written.iter().all(|(param, _)| param.keyword_only) {
+        return None;
+    }
+    let same = |(a, (b, _)): (&Param, &(&Param, &NamedArg))| !a.mutated && a.name == b.name && a.ty == b.ty;
+    let fits = |pure: &Schema| pure.params.len() == kept.len() && pure.params.iter().zip(&kept).all(same);
+    let (op, _) = overloads(name).find(|(_, pure)| fits(pure))?;
+    let targets = written.iter().map(|(_, arg)| arg.as_tensor().cloned()).collect::<Option<_>>()?;
+    Some(Mutation::Outs { op: op.to_owned(), args: kept.into_iter().map(|(_, arg)| arg.clone()).collect(), targets })
 }
 
 /// The overload of the pure operator with the in-place one's parameters: usually of the same name, but

@@ -15,13 +15,12 @@ mod strides;
 mod views;
 
 pub use inplace::{Mutation, mutation};
+pub use step::Step;
 pub use strides::row_major;
 pub use views::{Alias, view_steps};
 
 use indexmap::IndexMap;
 use pt2c_ir::{Arg, Fact, Graph, LocationId, ValueId};
-
-use step::Step;
 
 use super::error::ImportErrorKind;
 use super::facts::Typed;

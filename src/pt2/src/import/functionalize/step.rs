@@ -40,6 +40,15 @@ pub enum Step {
     },
     /// `aten.expand`: elements are repeated, so nothing can be written through it.
     Expand,
+    /// `aten.as_strided` of a base that is row-major in memory, by strides that do not overlap.
+    Strided {
+        /// Sizes.
+        sizes: Vec<Dim>,
+        /// Strides.
+        strides: Vec<Dim>,
+        /// Position of the first element.
+        offset: Dim,
+    },
     /// `aten.view.dtype` between types of one size.
     Bitcast,
     /// `aten.view_as_real`, undone by `aten.view_as_complex`.
@@ -75,6 +84,11 @@ fn ints(values: &[usize]) -> Arg<u8> {
     Arg::Ints(values.iter().map(|&v| Dim::int(v as i64)).collect())
 }
 
+fn strided(mut tensors: Vec<Arg<u8>>, sizes: &[Dim], strides: &[Dim], offset: &Dim) -> Vec<Arg<u8>> {
+    tensors.extend([Arg::Ints(sizes.to_vec()), Arg::Ints(strides.to_vec()), Arg::Int(offset.clone())]);
+    tensors
+}
+
 /// Slice bounds hold no tensors.
 fn bound(arg: &Arg<String>) -> Arg<u8> {
     arg.map(|_| 0)
@@ -100,6 +114,9 @@ impl Step {
             }
             Step::Expand => {
                 emission("aten.expand.default", "expand", vec![x, Arg::Ints(to.shape.clone()), Arg::Bool(false)])
+            }
+            Step::Strided { sizes, strides, offset } => {
+                emission("aten.as_strided.default", "as_strided", strided(vec![x], sizes, strides, offset))
             }
             Step::Bitcast => emission("aten.view.dtype", "view", vec![x, Arg::DType(to.dtype)]),
             Step::AsReal => emission("aten.view_as_real.default", "view_as_real", vec![x]),
@@ -136,6 +153,10 @@ impl Step {
                 "diagonal_scatter",
                 vec![old, view, Arg::Int(offset.clone()), int(*dim1), int(*dim2)],
             ),
+            Step::Strided { sizes, strides, offset } => {
+                let args = strided(vec![old, view], sizes, strides, offset);
+                emission("aten.as_strided_scatter.default", "as_strided_scatter", args)
+            }
             Step::Bitcast => emission("aten.view.dtype", "view", vec![view, Arg::DType(base.dtype)]),
             Step::AsReal => emission("aten.view_as_complex.default", "view_as_complex", vec![view]),
             Step::AsComplex => emission("aten.view_as_real.default", "view_as_real", vec![view]),
@@ -145,7 +166,7 @@ impl Step {
 
     /// Whether [`Step::invert`] needs the base as it was.
     pub fn needs_base(&self) -> bool {
-        matches!(self, Step::Slice { .. } | Step::Select { .. } | Step::Diagonal { .. })
+        matches!(self, Step::Slice { .. } | Step::Select { .. } | Step::Diagonal { .. } | Step::Strided { .. })
     }
 
     /// Why [`Step::invert`] or [`Step::apply`] says `None`.
