@@ -71,7 +71,7 @@ fn along(b: &mut Builder<'_>, x: Val, dim: usize, axis: &Axis, resize: &Resize) 
 
 /// The number by which output positions are scaled.
 fn ratio(b: &mut Builder<'_>, axis: &Axis, resize: &Resize, real: DType) -> Result<Val, OpError> {
-    if let (Some(known), REAL) = (resize.ratio(axis), real) {
+    if let (Some(known), REAL) = (resize.ratio::<f32>(axis), real) {
         return b.constant(f64::from(known), real);
     }
     if let (Some(f), false) = (axis.factor, resize.align_corners) {

@@ -1,10 +1,11 @@
 //! Resizing of images and sequences: nearest, linear, cubic, and the antialiased filters.
 //!
 //! Every method is a weighted sum of a few input positions along each spatial dimension in turn. Positions and
-//! weights are computed in f32, as PyTorch computes them.
+//! weights are computed in f32, those of f64 images in f64, as PyTorch computes them.
 
 use crate::host::{self, rounded};
 use crate::{Call, OpDef, OpError, Tensor, shape};
+use num_traits::Float;
 use pt2c_ir::dim::Dim;
 use pt2c_ir::{DType, Fact};
 
@@ -115,13 +116,17 @@ impl Resize {
         Ok(Resize { method, align_corners, axes: axes.collect() })
     }
 
-    /// Input over output size of an axis as PyTorch scales positions, where the sizes are known.
-    pub fn ratio(&self, axis: &Axis) -> Option<f32> {
+    /// Input over output size of an axis as PyTorch scales positions, in the precision of positions (f64 for images in f64
+    /// that are not only picked from, else f32), where the sizes are known.
+    pub fn ratio<R: Float>(&self, axis: &Axis) -> Option<R> {
         let (n, out) = (axis.size.as_int()?, axis.out.as_int()?);
         if self.align_corners {
-            return Some(if out > 1 { (n - 1) as f32 / (out - 1) as f32 } else { 0.0 });
+            return if out > 1 { Some(R::from(n - 1)? / R::from(out - 1)?) } else { Some(R::zero()) };
         }
-        Some(axis.factor.map_or(n as f32 / out as f32, |f| (1.0 / f) as f32))
+        match axis.factor {
+            Some(factor) => R::from(1.0 / factor),
+            None => Some(R::from(n)? / R::from(out)?),
+        }
     }
 }
 
@@ -150,50 +155,55 @@ fn infer(c: &Call<'_, Fact>) -> Result<Vec<Fact>, OpError> {
 }
 
 /// The cubic convolution kernel at distance `x` for parameter `a`.
-fn cubic(x: f32, a: f32) -> f32 {
-    let x = x.abs();
-    if x < 1.0 {
-        ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0
-    } else if x < 2.0 {
-        ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a
+fn cubic<R: Float + From<f32>>(x: R, a: R) -> R {
+    let (x, n) = (x.abs(), <R as From<f32>>::from);
+    if x < n(1.0) {
+        ((a + n(2.0)) * x - (a + n(3.0))) * x * x + n(1.0)
+    } else if x < n(2.0) {
+        ((a * x - n(5.0) * a) * x + n(8.0) * a) * x - n(4.0) * a
     } else {
-        0.0
+        n(0.0)
     }
 }
 
-/// Input positions and weights of output element `i`.
-fn taps(resize: &Resize, ratio: f32, n: usize, i: usize) -> Vec<(usize, f32)> {
-    let last = n.saturating_sub(1);
+/// Input positions and weights of output element `i`, computed in `R`.
+fn taps<R: Float + From<f32> + Into<f64>>(resize: &Resize, ratio: R, size: usize, i: usize) -> Vec<(usize, f64)> {
+    let last = size.saturating_sub(1);
     let clamp = |p: i64| p.clamp(0, last as i64) as usize;
-    let centre = if resize.align_corners { ratio * i as f32 } else { ratio * (i as f32 + 0.5) - 0.5 };
+    let n = <R as From<f32>>::from;
+    // Whole numbers below the sizes of images are exact in f32.
+    let whole = |p: i64| n(p as f32);
+    let floor = |x: R| x.to_i64().unwrap_or(i64::MAX);
+    let at = |offset: f32| (whole(i as i64) + n(offset)) * ratio;
+    let centre = if resize.align_corners { at(0.0) } else { at(0.5) - n(0.5) };
     match resize.method {
-        Method::Nearest => vec![(clamp((i as f32 * ratio).floor() as i64), 1.0)],
-        Method::NearestExact => vec![(clamp(((i as f32 + 0.5) * ratio).floor() as i64), 1.0)],
+        Method::Nearest => vec![(clamp(floor(at(0.0))), 1.0)],
+        Method::NearestExact => vec![(clamp(floor(at(0.5))), 1.0)],
         Method::Linear => {
-            let at = centre.max(0.0);
-            let low = clamp(at as i64);
-            let weight = (at - low as f32).clamp(0.0, 1.0);
-            vec![(low, 1.0 - weight), (clamp(low as i64 + 1), weight)]
+            let centre = centre.max(n(0.0));
+            let low = clamp(floor(centre));
+            let weight = (centre - whole(low as i64)).max(n(0.0)).min(n(1.0));
+            vec![(low, (n(1.0) - weight).into()), (clamp(low as i64 + 1), weight.into())]
         }
         Method::Cubic => {
             let low = centre.floor();
             let t = centre - low;
-            (-1..3).map(|k| (clamp(low as i64 + k), cubic(t - k as f32, -0.75))).collect()
+            (-1..3).map(|k| (clamp(floor(low) + k), cubic(t - whole(k), n(-0.75)).into())).collect()
         }
         Method::LinearAntialias | Method::CubicAntialias => {
             let cubic_filter = resize.method == Method::CubicAntialias;
-            let radius = if cubic_filter { 2.0 } else { 1.0 };
-            let support = if ratio >= 1.0 { radius * ratio } else { radius };
-            let inverse = if ratio >= 1.0 { 1.0 / ratio } else { 1.0 };
-            let centre = ratio * (i as f32 + 0.5);
-            let first = ((centre - support + 0.5) as i64).max(0);
-            let end = ((centre + support + 0.5) as i64).min(n as i64);
+            let radius = n(if cubic_filter { 2.0 } else { 1.0 });
+            let support = if ratio >= n(1.0) { radius * ratio } else { radius };
+            let inverse = if ratio >= n(1.0) { n(1.0) / ratio } else { n(1.0) };
+            let centre = at(0.5);
+            let first = floor(centre - support + n(0.5)).max(0);
+            let end = floor(centre + support + n(0.5)).min(size as i64);
             let weight = |p: i64| {
-                let x = (p as f32 - centre + 0.5) * inverse;
-                if cubic_filter { cubic(x, -0.5) } else { (1.0 - x.abs()).max(0.0) }
+                let x = (whole(p) - centre + n(0.5)) * inverse;
+                if cubic_filter { cubic(x, n(-0.5)) } else { (n(1.0) - x.abs()).max(n(0.0)) }
             };
-            let total: f32 = (first..end).map(weight).sum();
-            (first..end).map(|p| (clamp(p), weight(p) / total)).collect()
+            let total = (first..end).map(weight).fold(n(0.0), |sum, w| sum + w);
+            (first..end).map(|p| (clamp(p), (weight(p) / total).into())).collect()
         }
     }
 }
@@ -202,23 +212,29 @@ fn eval(c: &Call<'_, Tensor>) -> Result<Tensor, OpError> {
     let input = input_of(c)?;
     let resize = Resize::new(c, &input.fact().shape)?;
     let mut x = input.cast(DType::F64);
+    let picks = matches!(resize.method, Method::Nearest | Method::NearestExact);
+    let in_f64 = input.dtype() == DType::F64 && !picks;
     for (axis, a) in resize.axes.iter().enumerate() {
         let dim = axis + 2;
-        let ratio = resize.ratio(a).ok_or_else(|| OpError::invalid("a size is not known"))?;
+        let unknown = || OpError::invalid("a size is not known");
         let (n, out) = (x.shape()[dim], shape::known(std::slice::from_ref(&a.out))?[0]);
         let lines = host::Lines::new(x.shape(), dim);
         let mut resized = x.shape().to_vec();
         resized[dim] = out;
         let mut values = vec![0.0; resized.iter().product()];
         for i in 0..out {
-            let taps = taps(&resize, ratio, n, i);
+            let taps = if in_f64 {
+                taps(&resize, resize.ratio::<f64>(a).ok_or_else(unknown)?, n, i)
+            } else {
+                taps(&resize, resize.ratio::<f32>(a).ok_or_else(unknown)?, n, i)
+            };
             for l in 0..lines.count {
-                values[lines.at_in(out, l, i)] = taps.iter().map(|&(p, w)| x.f64(lines.at(l, p)) * f64::from(w)).sum();
+                values[lines.at_in(out, l, i)] = taps.iter().map(|&(p, w)| x.f64(lines.at(l, p)) * w).sum();
             }
         }
         x = Tensor::from_f64(DType::F64, &resized, &values);
     }
-    if input.dtype().is_float() || matches!(resize.method, Method::Nearest | Method::NearestExact) {
+    if input.dtype().is_float() || picks {
         return Ok(x);
     }
     // Integer images round, and saturate where a cubic overshoots.
