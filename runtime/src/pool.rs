@@ -27,8 +27,9 @@ use crate::{cpu, helgrind};
 /// Upper limit of the thread count.
 pub const MAX_THREADS: usize = 1024;
 
-/// Rounds of the spin loop before a thread sleeps: some tens of microseconds, longer than the gap between two kernels.
-const SPINS: u32 = 1000;
+/// Rounds of the spin loop before a thread sleeps: some hundred microseconds, longer than a kernel that one thread computes
+/// alone. To sleep and be woken takes tens of microseconds, on a virtual machine more.
+const SPINS: u32 = 10_000;
 
 /// Where a thread sleeps until something happens.
 struct Bed {

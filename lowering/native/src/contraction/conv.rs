@@ -66,7 +66,7 @@ pub enum Weight {
 }
 
 /// Multiply-adds of a task.
-const TASK_WORK: i64 = 2_000_000;
+const TASK_WORK: i64 = 500_000;
 
 impl Convolution {
     /// The tile for a convolution whose innermost tiled dimension has `pixels` outputs.

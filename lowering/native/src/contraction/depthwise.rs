@@ -30,7 +30,7 @@ pub struct Depthwise {
 }
 
 /// Multiply-adds of a task; they wait for memory, so fewer than elsewhere.
-const TASK_WORK: i64 = 300_000;
+const TASK_WORK: i64 = 100_000;
 
 impl Depthwise {
     /// The tile for a row of `pixels` outputs.
