@@ -5,7 +5,7 @@ Usage: python bench/profiles.py MODELS_DIR [--only REGEX] [--threads N] [--pt2c 
 
 For each NAME.pt2 in MODELS_DIR with recorded inputs: `pt2c bench --profile`, which compiles with clock readings around each
 kernel and measures, with code for the same processor, the multiply-add peak and the read bandwidth of one thread. Kernels with
-less than 2 % of the time are one row by kind. "bound" is the larger of the kernel's operations at the peak and its bytes at the
+less than 2 % of the time are one row by kind, those of one name and size (the layers of a network) one row. "bound" is the larger of the kernel's operations at the peak and its bytes at the
 bandwidth of memory, were nothing in a cache: a kernel whose data are in a cache can be faster.
 """
 
@@ -31,16 +31,20 @@ def place(kernel: dict) -> str:
 
 def rows(kernels: list, peak: float, bandwidth: float, total: float):
     """Large kernels one by one, the others by kind: name, kind, calls, time, operations, bytes, place."""
-    rest = {}
-    for kernel in sorted(kernels, key=lambda k: -k["ms"]):
-        cells = [kernel["runs"], kernel["ms"], kernel["operations"], kernel["bytes"]]
-        if kernel["ms"] >= 0.02 * total:
-            yield f"`{kernel['kernel']}`", kernel["kind"], *cells, place(kernel)
+    alike, rest = {}, {}
+    for kernel in kernels:
+        # The same work in every layer of a network is one row.
+        key = (kernel["kernel"], kernel["kind"], kernel["operations"], kernel["bytes"])
+        first = alike.setdefault(key, [0, 0.0, 0.0, 0.0, place(kernel)])
+        for i, cell in enumerate(("runs", "ms", "operations", "bytes")):
+            first[i] += kernel[cell]
+    for (name, kind, *_), (runs, ms, operations, bytes_, where) in sorted(alike.items(), key=lambda item: -item[1][1]):
+        if ms >= 0.02 * total:
+            yield f"`{name}`", kind, runs, ms, operations, bytes_, where
         else:
-            others = rest.setdefault(kernel["kind"], [0, 0.0, 0.0, 0.0, 0])
-            for i, cell in enumerate(cells):
+            others = rest.setdefault(kind, [0, 0.0, 0.0, 0.0, 0])
+            for i, cell in enumerate((runs, ms, operations, bytes_, 1)):
                 others[i] += cell
-            others[4] += 1
     for kind, (runs, ms, operations, bytes_, count) in rest.items():
         yield f"{count} others", kind, runs, ms, operations, bytes_, ""
 
