@@ -41,6 +41,7 @@ mod sampling;
 mod scan;
 pub mod scatter;
 mod sequence;
+mod shorthand;
 mod slicing;
 pub mod softmax;
 pub mod sort;
@@ -111,6 +112,7 @@ pub const FAMILIES: &[&[OpDef]] = &[
     scan::OPS,
     scatter::OPS,
     sequence::OPS,
+    shorthand::OPS,
     slicing::OPS,
     softmax::OPS,
     sort::OPS,

@@ -10,6 +10,8 @@ const SPLIT: &str = "import makes it slices where the tensor holds indices; a nu
 const PACKED: &str = "packed sequences have batch sizes that are data; export the module with padded sequences \
      (batch_first tensors and lengths as a mask)";
 const POISSON: &str = "Poisson numbers are found by rejection; draw them outside the model and pass them in";
+const REJECTION: &str = "such numbers are found by rejection; draw them outside the model and pass them in";
+const HALVES: &str = "there are no complex numbers of halves in C; use .cfloat()";
 const PRIVATE: &str = "it is an internal step of PyTorch's own backward kernels; export the forward operator";
 
 /// The family.
@@ -28,6 +30,12 @@ pub const OPS: &[OpDef] = &[
     OpDef::refused("rnn_tanh.data(Tensor data, Tensor batch_sizes, Tensor hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional) -> (Tensor, Tensor)", PACKED),
     OpDef::refused("rnn_relu.data(Tensor data, Tensor batch_sizes, Tensor hx, Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, bool bidirectional) -> (Tensor, Tensor)", PACKED),
     OpDef::refused("poisson(Tensor self, Generator? generator=None) -> Tensor", POISSON),
+    OpDef::refused("binomial(Tensor count, Tensor prob, Generator? generator=None) -> Tensor", REJECTION),
+    OpDef::refused("_standard_gamma(Tensor self, Generator? generator=None) -> Tensor", REJECTION),
+    OpDef::refused("_sample_dirichlet(Tensor self, Generator? generator=None) -> Tensor", REJECTION),
+    OpDef::refused("chalf(Tensor self, *, MemoryFormat? memory_format=None) -> Tensor", HALVES),
+    OpDef::refused("_pack_padded_sequence(Tensor input, Tensor lengths, bool batch_first) -> (Tensor, Tensor)", PACKED),
+    OpDef::refused("_pad_packed_sequence(Tensor data, Tensor batch_sizes, bool batch_first, Scalar padding_value, int total_length) -> (Tensor, Tensor)", PACKED),
     OpDef::refused("_ctc_loss(Tensor log_probs, Tensor targets, int[] input_lengths, int[] target_lengths, int blank=0, bool zero_infinity=False) -> (Tensor, Tensor)", PRIVATE),
     OpDef::refused("_cdist_backward(Tensor grad_output, Tensor x1, Tensor x2, float p, Tensor cdist) -> Tensor", PRIVATE),
     OpDef::refused("grid_sampler_2d_backward(Tensor grad_output, Tensor input, Tensor grid, int interpolation_mode, int padding_mode, bool align_corners, bool[2] output_mask) -> (Tensor, Tensor)", PRIVATE),

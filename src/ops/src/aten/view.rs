@@ -13,10 +13,14 @@ movements! {
     "_reshape_alias(Tensor(a) self, SymInt[] size, SymInt[] stride) -> Tensor(a)" => |c| view(c, "size"),
     "_reshape_copy(Tensor self, SymInt[] size) -> Tensor" => |c| view(c, "size"),
     "_unsafe_view(Tensor self, SymInt[] size) -> Tensor" => |c| view(c, "size"),
+    "_reshape_alias_copy(Tensor self, SymInt[] size, SymInt[] stride) -> Tensor" => |c| view(c, "size"),
     "adjoint(Tensor(a) self) -> Tensor(a)" => adjoint,
     "atleast_1d(Tensor self) -> Tensor" => |c| at_least(c, 1),
+    "atleast_1d.Sequence(Tensor[] tensors) -> Tensor[]" => |c| at_least(c, 1),
     "atleast_2d(Tensor self) -> Tensor" => |c| at_least(c, 2),
+    "atleast_2d.Sequence(Tensor[] tensors) -> Tensor[]" => |c| at_least(c, 2),
     "atleast_3d(Tensor self) -> Tensor" => |c| at_least(c, 3),
+    "atleast_3d.Sequence(Tensor[] tensors) -> Tensor[]" => |c| at_least(c, 3),
     "broadcast_tensors(Tensor[] tensors) -> Tensor[]" => broadcast_tensors,
     "broadcast_to(Tensor(a) self, SymInt[] size) -> Tensor(a)" => expand,
     "channel_shuffle(Tensor self, SymInt groups) -> Tensor" => channel_shuffle,
@@ -33,6 +37,7 @@ movements! {
     "moveaxis.intlist(Tensor(a) self, int[] source, int[] destination) -> Tensor(a)" => movedim,
     "movedim.int(Tensor(a) self, int source, int destination) -> Tensor(a)" => movedim,
     "movedim.intlist(Tensor(a) self, int[] source, int[] destination) -> Tensor(a)" => movedim,
+    "native_channel_shuffle(Tensor self, SymInt groups) -> Tensor" => channel_shuffle,
     "numpy_T(Tensor(a) self) -> Tensor(a)" => reverse_dims,
     "permute(Tensor(a) self, int[] dims) -> Tensor(a)" => permute,
     "permute_copy(Tensor self, int[] dims) -> Tensor" => permute,
@@ -263,8 +268,12 @@ fn broadcast_tensors(call: &Facts<'_>) -> Plan {
 }
 
 fn at_least(call: &Facts<'_>, rank: usize) -> Plan {
-    let x = of_self(call)?;
-    Ok(vec![if x.rank() >= rank { x } else { raise(x, rank) }])
+    let raised = |x: Chain| if x.rank() >= rank { x } else { raise(x, rank) };
+    if call.op.schema.position("tensors").is_some() {
+        let tensors = call.tensors("tensors")?;
+        return Ok(tensors.iter().enumerate().map(|(i, x)| raised(Chain::new(i, x))).collect());
+    }
+    Ok(vec![raised(of_self(call)?)])
 }
 
 /// Dimensions of size 1 added as `torch.atleast_nd` does.
