@@ -64,3 +64,4 @@ def cases(r):
     for view in (f(), f(3), f(3, 4)):
         for rank in "123":
             r(f"aten.atleast_{rank}d.Sequence", [view, f(2)])
+    r("aten.conv_tbc.default", f(7, 2, 3), f(3, 3, 4), f(4), 1)

@@ -75,6 +75,11 @@ pub const OPS: &[OpDef] = &[
     OpDef::formula("_pad_circular(Tensor self, SymInt[] pad) -> Tensor", |b, c| {
         b.with_defaults("aten.pad.default", vec![c.arg("self")?.clone(), c.arg("pad")?.clone(), Arg::Str("circular".into())])
     }),
+    formula!("conv_tbc(Tensor self, Tensor weight, Tensor bias, int pad=0) -> Tensor", |s, c| {
+        let (x, w) = (s.arg(c, "self").then(|b, v| b.permute(v, &[1, 2, 0])), s.arg(c, "weight").then(|b, v| b.permute(v, &[2, 1, 0])));
+        let more = vec![Arg::Tensor(w.value()), c.arg("bias")?.clone(), Arg::Ints(vec![Dim::ONE]), Arg::Ints(vec![c.dim("pad")?])];
+        vec![x.op("aten.conv1d.default", more).then(|b, v| b.permute(v, &[2, 0, 1]))]
+    }),
     formula!("norm_except_dim(Tensor v, int pow=2, int dim=0) -> Tensor", |s, c| vec![norm_except(s, c, c.float("pow")?)?]),
     formula!("_weight_norm_interface(Tensor v, Tensor g, int dim=0) -> (Tensor, Tensor)", |s, c| {
         let norm = norm_except(s, c, 2.0)?;
