@@ -6,6 +6,7 @@ use pt2c_ir::{Arg, DType};
 use pt2c_ops::{BaseType, Op, ParamType, Scalar, Tensor, lookup};
 use safetensors::SafeTensors;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A recorded call.
@@ -247,5 +248,31 @@ impl Sample {
         })
         .collect::<Vec<_>>()
         .join(", ")
+    }
+}
+
+/// What is wrong, by operator and dtype.
+#[derive(Default)]
+pub struct Failures(BTreeMap<String, Vec<String>>);
+
+impl Failures {
+    /// Notes that a sample fails, and why.
+    pub fn add(&mut self, operator: String, why: String) {
+        self.0.entry(operator).or_default().push(why);
+    }
+
+    /// How many samples failed.
+    pub fn count(&self) -> usize {
+        self.0.values().map(Vec::len).sum()
+    }
+
+    /// Fails the test if anything failed: the first two samples of each operator.
+    pub fn assert_none(&self) {
+        let report = |(op, all): (&String, &Vec<String>)| {
+            let first: Vec<String> = all.iter().take(2).map(|why| why.chars().take(600).collect()).collect();
+            format!("{op}: {} failed\n    {}", all.len(), first.join("\n    "))
+        };
+        let report: Vec<String> = self.0.iter().map(report).collect();
+        assert!(report.is_empty(), "{} operators failed\n{}", report.len(), report.join("\n"));
     }
 }

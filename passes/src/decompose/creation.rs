@@ -44,17 +44,6 @@ pub const TABLE: &[(&str, Decomposition)] = &[
     ("aten.arange.default", arange),
     ("aten.arange.start", arange),
     ("aten.arange.start_step", arange),
-    ("aten.linspace.default", |b, c| {
-        let points = evenly_spaced(b, c)?;
-        let dtype = fact_of(b, c)?.dtype;
-        Ok(vec![b.cast(points, dtype)?])
-    }),
-    ("aten.logspace.default", |b, c| {
-        let exponents = evenly_spaced(b, c)?;
-        let base = b.constant(c.float("base")?, DType::F64)?;
-        let (points, dtype) = (b.pow(base, exponents)?, fact_of(b, c)?.dtype);
-        Ok(vec![b.cast(points, dtype)?])
-    }),
     ("aten.eye.default", eye),
     ("aten.eye.m", eye),
     ("aten.tril.default", |b, c| triangle(b, c, true)),
@@ -107,25 +96,6 @@ fn arange(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Result<Vec<Val>, OpError> {
         x = b.add(x, start)?;
     }
     Ok(vec![b.cast(x, fact.dtype)?])
-}
-
-/// Points from `start` to `end` in f64, counted from the nearer end.
-fn evenly_spaced(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Result<Val, OpError> {
-    let n = c.int("steps")?;
-    let (start, end) = (c.float("start")?, c.float("end")?);
-    let step = if n > 1 { (end - start) / (n - 1) as f64 } else { 0.0 };
-    let i = b.iota(&Dim::int(n), DType::F64)?;
-    let up = times(b, i, step)?;
-    let up = plus(b, up, start)?;
-    if n <= 1 {
-        return Ok(up);
-    }
-    let left = plus(b, i, -((n - 1) as f64))?;
-    let down = times(b, left, step)?;
-    let down = plus(b, down, end)?;
-    let half = b.constant((n / 2) as f64, DType::F64)?;
-    let first = b.lt(i, half)?;
-    b.where_(first, up, down)
 }
 
 fn eye(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Result<Vec<Val>, OpError> {

@@ -190,11 +190,15 @@ fn kl_div(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
     finish(b, c, losses)
 }
 
+/// In the operands' own dtype, in which PyTorch's exponential overflows.
 fn soft_margin(b: &mut Builder<'_>, c: &Call<'_, Val>) -> Outputs {
-    let (x, t) = pair(b, c, "self", "target")?;
+    let (out, compute) = result(b, c)?;
+    let (x, t) = (b.cast(tensor(c, "self")?, out.dtype)?, b.cast(tensor(c, "target")?, out.dtype)?);
     let product = b.mul(x, t)?;
     let product = b.neg(product)?;
-    let losses = softplus(b, product)?;
+    let power = b.exp(product)?;
+    let losses = b.log1p(power)?;
+    let losses = b.cast(losses, compute)?;
     finish(b, c, losses)
 }
 

@@ -71,12 +71,9 @@ fn along(b: &mut Builder<'_>, x: Val, dim: usize, axis: &Axis, resize: &Resize) 
 
 /// The number by which output positions are scaled.
 fn ratio(b: &mut Builder<'_>, axis: &Axis, resize: &Resize, real: DType) -> Result<Val, OpError> {
-    if let (Some(known), REAL) = (resize.ratio::<f32>(axis), real) {
-        return b.constant(f64::from(known), real);
-    }
-    if let (Some(f), false) = (axis.factor, resize.align_corners) {
-        let inverse = 1.0 / f;
-        return b.constant(if real == REAL { f64::from(inverse as f32) } else { inverse }, real);
+    let known = if real == REAL { resize.ratio::<f32>(axis).map(f64::from) } else { resize.ratio::<f64>(axis) };
+    if let Some(known) = known {
+        return b.constant(known, real);
     }
     let less = Dim::int(i64::from(resize.align_corners));
     let size = b.constant_dim(&(&axis.size - &less), real)?;

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 #[test]
 fn evaluation_agrees_with_pytorch_and_inference_with_evaluation() {
     let scope = Scope::default();
-    let mut failures: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut failures = samples::Failures::default();
     let (mut run, mut unknown) = (0, 0);
     let mut refused: BTreeMap<String, usize> = BTreeMap::new();
     for family in samples::families() {
@@ -35,7 +35,7 @@ fn evaluation_agrees_with_pytorch_and_inference_with_evaluation() {
                 }),
             };
             if let Some(why) = why {
-                failures.entry(s.op.name.clone()).or_default().push(format!("{} {}: {why}", s.at, s.describe()));
+                failures.add(s.op.name.clone(), format!("{} {}: {why}", s.at, s.describe()));
             }
         }
     }
@@ -43,18 +43,8 @@ fn evaluation_agrees_with_pytorch_and_inference_with_evaluation() {
     // What is refused is complex arithmetic and other corners; a family must not slip into it.
     let refusals: usize = refused.values().sum();
     assert!(refusals * 50 < run, "{refusals} of {run} samples are refused: {refused:?}");
-    let report: Vec<String> = failures
-        .iter()
-        .map(|(op, all)| {
-            format!(
-                "{op}: {} failed\n    {}",
-                all.len(),
-                all.iter().take(3).cloned().collect::<Vec<_>>().join("\n    ")
-            )
-        })
-        .collect();
     assert!(run > 1000, "the samples were not found");
-    assert!(failures.is_empty(), "{} operators failed\n{}", failures.len(), report.join("\n"));
+    failures.assert_none();
 }
 
 /// A symbolic size (data-dependent) agrees with any.

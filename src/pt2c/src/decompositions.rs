@@ -10,6 +10,29 @@ use pt2c_pt2::import::Operators;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// Flags that tell what archives do not hold: schemas of custom operators.
+#[derive(Args, Debug, Default)]
+pub struct Schemas {
+    /// The schema of a custom operator that writes its arguments, as PyTorch prints it (repeatable):
+    /// "mylib::op(Tensor(a!) x, float by) -> ()"
+    #[arg(long, value_name = "SCHEMA")]
+    schema: Vec<String>,
+}
+
+impl Schemas {
+    /// What import has to know of these operators.
+    ///
+    /// # Errors
+    /// A text that is no schema.
+    pub fn operators(&self) -> Result<Operators, Diagnostic> {
+        let mut operators = Operators::default();
+        for text in &self.schema {
+            operators.declare(text)?;
+        }
+        Ok(operators)
+    }
+}
+
 /// Flags of the commands that take decompositions.
 #[derive(Args, Debug, Default)]
 pub struct Decompositions {
@@ -19,10 +42,8 @@ pub struct Decompositions {
     /// Put the program of another archive in place of a custom operator (repeatable): mylib::op=op.pt2
     #[arg(long, value_name = "OPERATOR=FILE")]
     implement: Vec<String>,
-    /// The schema of a custom operator that writes its arguments, as PyTorch prints it (repeatable):
-    /// "mylib::op(Tensor(a!) x, float by) -> ()"
-    #[arg(long, value_name = "SCHEMA")]
-    schema: Vec<String>,
+    #[command(flatten)]
+    schemas: Schemas,
     /// Keep this operator although a rule would replace it (aten.linear.default)
     #[arg(long, value_name = "OPERATOR")]
     keep: Vec<String>,
@@ -42,10 +63,7 @@ impl Decompositions {
     /// # Errors
     /// A text that is no schema, a file that cannot be read.
     pub fn custom(&self) -> Result<Custom, Diagnostic> {
-        let mut custom = Custom::default();
-        for text in &self.schema {
-            custom.operators.declare(text)?;
-        }
+        let mut custom = Custom { operators: self.schemas.operators()?, programs: Vec::new() };
         for text in &self.implement {
             let (op, path) = text.split_once('=').ok_or_else(|| {
                 Diagnostic::error(format!("--implement {text}: write OPERATOR=FILE, as in mylib::op=op.pt2"))
@@ -60,7 +78,7 @@ impl Decompositions {
 }
 
 /// What is known of custom operators.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Custom {
     /// For import: which arguments they write.
     pub operators: Operators,

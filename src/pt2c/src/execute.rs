@@ -13,7 +13,7 @@ use pt2c_passes::custom::call_custom;
 use pt2c_passes::decompose::decompose_program;
 
 /// What a call returned.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Results {
     /// Outputs by leaf position.
     pub outputs: Tensors,

@@ -1,7 +1,8 @@
 //! Fewer bits where the user asks for them, and what that costs in accuracy: measured, not promised.
 
 use crate::compile::{self, Compiled, Settings};
-use crate::{execute, leaves, tensors, verify};
+use crate::verify::{self, Sizes};
+use crate::{execute, leaves, tensors};
 use clap::{Args, ValueEnum};
 use pt2c_ir::{Diagnostic, Program};
 use pt2c_kernel::WeightType;
@@ -73,7 +74,7 @@ impl Flags {
             return Ok(Some(format!("{name}: not measured, because the code is for another processor")));
         }
         let (inputs, of) = if self.measure_on.is_empty() {
-            (verify::made_inputs(program, 0), "made-up inputs")
+            (verify::made_inputs(program, 0, Sizes::Different), "made-up inputs")
         } else {
             (Some(leaves::inputs(program, &tensors::read_all(&self.measure_on)?)?), "the given inputs")
         };

@@ -86,13 +86,25 @@ impl Numbers {
     }
 }
 
+/// How the sizes of made-up inputs are chosen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sizes {
+    /// Each symbol has its own.
+    Different,
+    /// As equal as the ranges let them be: for programs with sizes that must agree though no rule says so.
+    Equal,
+}
+
 /// Inputs for call number `call`: sizes inside the dynamic ranges, floats between -1 and 1, integers 0 or 1. `None` if
 /// the program's rules allow no such sizes.
-pub fn made_inputs(program: &Program, call: usize) -> Option<Vec<Input>> {
+pub fn made_inputs(program: &Program, call: usize, chosen: Sizes) -> Option<Vec<Input>> {
     let mut numbers = Numbers(call as u64 + 1);
     let size = |index: usize, least: i64, most: Option<i64>| {
-        // Small, different for each symbol and call, and the least one first.
-        let wanted = least.max(1) + ((call * (index + 2)) % 7) as i64;
+        // Small, different for each call, and the least one first.
+        let wanted = match chosen {
+            Sizes::Different => least.max(1) + ((call * (index + 2)) % 7) as i64,
+            Sizes::Equal => least.max(1 + (2 * call) as i64),
+        };
         most.map_or(wanted, |most| wanted.min(most))
     };
     let sizes: std::collections::BTreeMap<_, i64> = program

@@ -138,3 +138,6 @@ def cases(r):
         r("aten.ctc_loss.IntList", logs, i(7, low=1, high=5), [6, 5, 6], [4, 2, 1], 0, reduction, True)
     r("aten.ctc_loss.IntList", f(4, 2, 5).log_softmax(-1), i(2, 4, low=1, high=5), [4, 4], [4, 1], 0, 0, True)
     r("aten._batch_norm_with_update_functional.default", f(4, 3, 5), f(3), f(3), f(3), pos(3), 0.1, 1e-5)
+    # Exponentials that overflow in the operands' type, not only in the result's.
+    for dtype, large in ((f16, 20.0), (bf16, 90.0), (f32, 90.0)):
+        r("aten.soft_margin_loss.default", t([large, -large, 1.0], dtype), t([-1, -1, -1], dtype), 0)

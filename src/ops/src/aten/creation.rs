@@ -145,19 +145,6 @@ pub const OPS: &[OpDef] = &[
         arange
     ),
     made!(
-        "linspace(Scalar start, Scalar end, int steps, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
-        steps,
-        |c, dtype, shape| spaced(c, dtype, shape, |x| x)
-    ),
-    made!(
-        "logspace(Scalar start, Scalar end, int steps, float base=10., *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
-        steps,
-        |c, dtype, shape| {
-            let base = c.float("base")?;
-            spaced(c, dtype, shape, |x| base.powf(x))
-        }
-    ),
-    made!(
         "eye(SymInt n, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
         square,
         eye
@@ -319,24 +306,6 @@ fn arange(c: &Call<'_, Tensor>, dtype: DType, shape: &[usize]) -> Result<Tensor,
         let (a, s) = (start.as_float().ok_or_else(bad)?, step.as_float().ok_or_else(bad)?);
         Tensor::from_fn(dtype, shape, |i| Scalar::Float(a + i as f64 * s))
     })
-}
-
-fn steps(c: &Call<'_, Fact>) -> Result<Fact, OpError> {
-    let complex = [c.arg("start")?, c.arg("end")?].into_iter().any(|a| matches!(a, Arg::Complex(..)));
-    if complex {
-        return Err(OpError::Unsupported(format!("`{}` between complex numbers", c.op.name)));
-    }
-    Ok(Fact::new(c.opt_dtype("dtype")?.unwrap_or(DType::F32), [c.dim("steps")?]))
-}
-
-/// Evenly spaced from both ends, so that the last is exactly the end.
-fn spaced(c: &Call<'_, Tensor>, dtype: DType, shape: &[usize], f: impl Fn(f64) -> f64) -> Result<Tensor, OpError> {
-    let (start, end) = (c.float("start")?, c.float("end")?);
-    let n = shape.first().copied().unwrap_or(0);
-    let step = if n > 1 { (end - start) / (n - 1) as f64 } else { 0.0 };
-    Ok(Tensor::from_fn(dtype, shape, |i| {
-        Scalar::Float(f(if i < n / 2 || n == 1 { start + i as f64 * step } else { end - (n - 1 - i) as f64 * step }))
-    }))
 }
 
 fn square(c: &Call<'_, Fact>) -> Result<Fact, OpError> {

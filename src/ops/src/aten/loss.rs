@@ -4,7 +4,7 @@ use super::distance::norm;
 use super::softmax::log_softmax;
 use crate::host::{self, Lines, binary, rounded};
 use crate::special::log1p_exp;
-use crate::{Call, OpDef, OpError, Tensor, promote_types, shape};
+use crate::{Call, OpDef, OpError, Tensor, promote_types, round_to, shape};
 use pt2c_ir::dim::Dim;
 use pt2c_ir::{DType, Fact};
 
@@ -50,7 +50,7 @@ pub const OPS: &[OpDef] = &[
         let beta = c.float("beta")?;
         elementwise(c, "self", "target", |x, t| if beta == 0.0 { (x - t).abs() } else { huber((x - t).abs(), beta) / beta })
     }),
-    rounded!("soft_margin_loss(Tensor self, Tensor target, int reduction=1) -> Tensor", |c| pointwise(c, "self", "target"), |c| elementwise(c, "self", "target", |x, t| log1p_exp(-t * x))),
+    rounded!("soft_margin_loss(Tensor self, Tensor target, int reduction=1) -> Tensor", |c| pointwise(c, "self", "target"), soft_margin),
     rounded!("triplet_margin_loss(Tensor anchor, Tensor positive, Tensor negative, float margin=1., float p=2., float eps=9.9999999999999995e-07, bool swap=False, int reduction=1) -> Tensor", triplet_fact, triplet),
 ];
 
@@ -93,6 +93,15 @@ fn reduce(c: &Host<'_>, losses: Tensor) -> Result<Tensor, OpError> {
 
 fn elementwise(c: &Host<'_>, x: &str, t: &str, f: impl Fn(f64, f64) -> f64) -> Result<Tensor, OpError> {
     reduce(c, binary(c.tensor(x)?, c.tensor(t)?, f)?)
+}
+
+/// Overflows where PyTorch's does, which rounds behind every step.
+fn soft_margin(c: &Host<'_>) -> Result<Tensor, OpError> {
+    let dtype = promote_types(c.tensor("self")?.dtype(), c.tensor("target")?.dtype());
+    elementwise(c, "self", "target", |x, t| {
+        let power = round_to(dtype, round_to(dtype, -t * x).exp());
+        round_to(dtype, power.ln_1p())
+    })
 }
 
 /// Quadratic up to `delta`, linear behind.

@@ -117,15 +117,16 @@ impl Resize {
     }
 
     /// Input over output size of an axis as PyTorch scales positions, in the precision of positions (f64 for images in f64
-    /// that are not only picked from, else f32), where the sizes are known.
+    /// that are not only picked from, else f32); `None` where it depends on sizes that are not known.
     pub fn ratio<R: Float>(&self, axis: &Axis) -> Option<R> {
-        let (n, out) = (axis.size.as_int()?, axis.out.as_int()?);
-        if self.align_corners {
-            return if out > 1 { Some(R::from(n - 1)? / R::from(out - 1)?) } else { Some(R::zero()) };
+        if let (Some(factor), false) = (axis.factor, self.align_corners) {
+            return R::from(1.0 / factor);
         }
-        match axis.factor {
-            Some(factor) => R::from(1.0 / factor),
-            None => Some(R::from(n)? / R::from(out)?),
+        let (n, out) = (axis.size.as_int()?, axis.out.as_int()?);
+        match (self.align_corners, out > 1) {
+            (false, _) => Some(R::from(n)? / R::from(out)?),
+            (true, true) => Some(R::from(n - 1)? / R::from(out - 1)?),
+            (true, false) => Some(R::zero()),
         }
     }
 }

@@ -26,9 +26,11 @@ pub const OPS: &[OpDef] = &[
         let n = c.int("n")?;
         vec![(s.iota(&Dim::int(n / 2 + 1), DType::F64) * (1.0 / (n as f64 * c.float("d")?))).cast(dtype(c)?)]
     }),
+    formula!("linspace(Scalar start, Scalar end, int steps, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", |s, c| between(s, c)?),
     formula!("linspace.Tensor_Tensor(Tensor start, Tensor end, int steps, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", |s, c| between(s, c)?),
     formula!("linspace.Tensor_Scalar(Tensor start, Scalar end, int steps, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", |s, c| between(s, c)?),
     formula!("linspace.Scalar_Tensor(Scalar start, Tensor end, int steps, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", |s, c| between(s, c)?),
+    formula!("logspace(Scalar start, Scalar end, int steps, float base=10., *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", |s, c| between(s, c)?),
     formula!("logspace.Tensor_Tensor(Tensor start, Tensor end, int steps, float base=10., *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", |s, c| between(s, c)?),
     formula!("logspace.Tensor_Scalar(Tensor start, Scalar end, int steps, float base=10., *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", |s, c| between(s, c)?),
     formula!("logspace.Scalar_Tensor(Scalar start, Tensor end, int steps, float base=10., *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor", |s, c| between(s, c)?),
@@ -82,9 +84,10 @@ fn between<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>) -> Result<Vec<Term<'s>>, OpE
     let whole = !out.is_float() && !out.is_complex();
     let inner = if out.is_complex() { DType::C128 } else { DType::F64 };
     let log = c.op.schema.name == "logspace";
+    // Ends become whole numbers first, as PyTorch reads them in the result's dtype.
     let end = |name: &str| {
         let t = s.operand(c, name, inner);
-        if whole && !log { t.trunc() } else { t }
+        if whole { t.trunc() } else { t }
     };
     let (start, end) = (end("start"), end("end"));
     let i = s.iota(&Dim::int(n), DType::F64).cast(inner);

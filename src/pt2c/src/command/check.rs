@@ -2,9 +2,9 @@
 
 use super::Outcome;
 use crate::check;
+use crate::decompositions::Schemas;
 use clap::{Args, ValueEnum};
 use pt2c_ir::Diagnostic;
-use pt2c_pt2::import::Operators;
 use std::path::PathBuf;
 
 /// Flags of `pt2c check`.
@@ -12,10 +12,8 @@ use std::path::PathBuf;
 pub struct Flags {
     /// The exported program
     model: PathBuf,
-    /// The schema of a custom operator that writes its arguments, as PyTorch prints it (repeatable):
-    /// "mylib::op(Tensor(a!) x, float by) -> ()"
-    #[arg(long, value_name = "SCHEMA")]
-    schema: Vec<String>,
+    #[command(flatten)]
+    schemas: Schemas,
     /// How to print the report
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -42,11 +40,7 @@ enum Format {
 
 /// Runs the command. The exit code is 1 if the program does not compile or cannot be read.
 pub fn run(flags: &Flags) -> Outcome {
-    let mut operators = Operators::default();
-    for text in &flags.schema {
-        operators.declare(text)?;
-    }
-    let report = check::check_file(&flags.model, &operators);
+    let report = check::check_file(&flags.model, &flags.schemas.operators()?);
     let format = match (flags.html, flags.json) {
         (true, _) => Format::Html,
         (_, true) => Format::Json,

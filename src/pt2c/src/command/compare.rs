@@ -1,7 +1,7 @@
 //! `pt2c compare`: the first node on which compiled code and reference interpreter differ, cut out as text IR.
 
 use super::{Outcome, settings, show_warnings};
-use crate::verify;
+use crate::verify::{self, Sizes};
 use crate::{compile, decompositions, leaves, tensors};
 use clap::Args;
 use pt2c_ir::Diagnostic;
@@ -34,7 +34,7 @@ pub fn run(flags: &Flags) -> Outcome {
     decompositions::no_custom(&program)?;
     let settings = settings(&flags.model, Some("model"), &flags.cpu, Keep::default())?;
     let inputs = if flags.inputs.is_empty() {
-        verify::made_inputs(&program, 0)
+        verify::made_inputs(&program, 0, Sizes::Different)
             .ok_or_else(|| Diagnostic::error("no sizes satisfy the program's rules; give --inputs"))?
     } else {
         leaves::inputs(&program, &tensors::read_all(&flags.inputs)?)?

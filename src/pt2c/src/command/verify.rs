@@ -1,11 +1,13 @@
 //! `pt2c verify`: the compiled program against the reference interpreter, and against recorded outputs, at several sizes.
 
 use super::{Outcome, settings, show_warnings};
-use crate::verify::{self, Distance};
-use crate::{compile, decompositions, execute, leaves, tensors};
+use crate::compile::{self, Compiled, Settings};
+use crate::verify::{self, Distance, Sizes};
+use crate::{decompositions, execute, leaves, tensors};
 use clap::Args;
-use pt2c_ir::Diagnostic;
+use pt2c_ir::{Diagnostic, Program};
 use pt2c_native::program::Keep;
+use pt2c_ops::interpret::Input;
 use std::path::PathBuf;
 
 /// Flags of `pt2c verify`.
@@ -37,49 +39,117 @@ pub fn run(flags: &Flags) -> Outcome {
     decompositions::no_custom(&program)?;
     let settings = settings(&flags.model, Some("model"), &flags.cpu, Keep::default())?;
     let compiled = compile::compile(&program, &settings, &mut |_, _| Ok(()), &|_, _| {})?;
-    let mut calls = Vec::new();
+    let mut tally = Tally::default();
     if flags.inputs.is_empty() {
-        calls.extend((0..flags.calls).filter_map(|call| verify::made_inputs(&program, call)));
+        for call in 0..flags.calls {
+            // Sizes may have to agree though no rule of the program says so; then it refuses the first choice.
+            for sizes in [Sizes::Different, Sizes::Equal] {
+                let Some(inputs) = verify::made_inputs(&program, call, sizes) else { continue };
+                match both(&program, &compiled, &settings, &inputs)? {
+                    Both::Refuse(why) => {
+                        tally.refused += 1;
+                        println!("call {call}: {}: both refuse: {why}", shapes(&inputs));
+                    }
+                    Both::Answer(lines) => {
+                        tally.compare(call, &lines);
+                        break;
+                    }
+                }
+            }
+        }
     } else {
-        calls.push(leaves::inputs(&program, &tensors::read_all(&flags.inputs)?)?);
-    }
-    if calls.is_empty() {
-        return Err(Diagnostic::error("no sizes satisfy the program's rules; give --inputs"));
-    }
-    let mut failed = 0;
-    let mut compared = 0;
-    for (number, inputs) in calls.iter().enumerate() {
-        // Every call begins with the initial state.
-        let mut instance = execute::instance(&compiled, &settings, 1)?;
-        let found = execute::call(&program, &mut instance, inputs, &tensors::Tensors::new())?;
-        let oracle = execute::oracle(&program, inputs, &tensors::Tensors::new())?;
-        let mut lines = verify::distances(&oracle, &found);
+        let inputs = leaves::inputs(&program, &tensors::read_all(&flags.inputs)?)?;
+        match both(&program, &compiled, &settings, &inputs)? {
+            Both::Refuse(why) => return Err(Diagnostic::error(why)),
+            Both::Answer(lines) => tally.compare(0, &lines),
+        }
         if let Some(path) = &flags.outputs {
-            let mut recorded = execute::Results {
-                outputs: tensors::Tensors::new(),
-                inputs_after: tensors::Tensors::new(),
-                state: tensors::Tensors::new(),
-            };
+            let mut recorded = execute::Results::default();
             tensors::read(path, &mut recorded.outputs)?;
-            lines.extend(
-                verify::distances(&recorded, &found).into_iter().map(|(name, d)| (format!("recorded {name}"), d)),
-            );
+            let mut instance = execute::instance(&compiled, &settings, 1)?;
+            let found = execute::call(&program, &mut instance, &inputs, &tensors::Tensors::new())?;
+            let lines = verify::distances(&recorded, &found);
+            let lines: Vec<_> = lines.into_iter().map(|(name, d)| (format!("recorded {name}"), d)).collect();
+            tally.compare(0, &lines);
         }
+    }
+    tally.conclude()
+}
+
+/// What the compiled program and the interpreter make of one call.
+enum Both {
+    /// Tensors by name, and how far they are from each other.
+    Answer(Vec<Line>),
+    /// Both say that these inputs cannot be computed: what the interpreter says.
+    Refuse(String),
+}
+
+/// A tensor's name and how far it is from the expected one.
+type Line = (String, Result<Distance, String>);
+
+/// One call in both ways. Every call begins with the initial state.
+///
+/// # Errors
+/// What the interpreter cannot compute though the library can.
+fn both(program: &Program, compiled: &Compiled, settings: &Settings, inputs: &[Input]) -> Result<Both, Diagnostic> {
+    let mut instance = execute::instance(compiled, settings, 1)?;
+    let found = execute::call(program, &mut instance, inputs, &tensors::Tensors::new());
+    let wanted = execute::oracle(program, inputs, &tensors::Tensors::new());
+    match (wanted, found) {
+        (Ok(wanted), Ok(found)) => Ok(Both::Answer(verify::distances(&wanted, &found))),
+        (Ok(_), Err(error)) => Ok(Both::Answer(vec![("the call".to_string(), Err(error.message))])),
+        (Err(error), Ok(_)) => Err(error),
+        (Err(wanted), Err(_)) => Ok(Both::Refuse(wanted.message)),
+    }
+}
+
+/// How many tensors were compared, and calls refused.
+#[derive(Default)]
+struct Tally {
+    calls: usize,
+    refused: usize,
+    compared: usize,
+    failed: usize,
+}
+
+impl Tally {
+    /// Prints and counts a call's tensors.
+    fn compare(&mut self, call: usize, lines: &[Line]) {
+        self.calls += 1;
         for (name, distance) in lines {
-            compared += 1;
-            let within = matches!(&distance, Ok(d) if d.within);
-            failed += usize::from(!within);
-            println!("call {number}: {name}: {}{}", describe(&distance), if within { "" } else { "  DIFFERENT" });
+            self.compared += 1;
+            let within = matches!(distance, Ok(d) if d.within);
+            self.failed += usize::from(!within);
+            println!("call {call}: {name}: {}{}", describe(distance), if within { "" } else { "  DIFFERENT" });
         }
     }
-    println!("{compared} tensors of {} calls compared, {failed} different", calls.len());
-    match failed {
-        0 => Ok(()),
-        _ => {
-            Err(Diagnostic::error("the compiled program differs")
-                .help("`pt2c compare` looks for the first node that does"))
+
+    /// The last line, and whether all is well.
+    fn conclude(&self) -> Outcome {
+        if self.calls == 0 {
+            return Err(Diagnostic::error("the program takes none of the sizes that were tried; give --inputs"));
+        }
+        let refused = match self.refused {
+            0 => String::new(),
+            n => format!(", {n} calls refused by both"),
+        };
+        println!("{} tensors of {} calls compared, {} different{refused}", self.compared, self.calls, self.failed);
+        match self.failed {
+            0 => Ok(()),
+            _ => Err(Diagnostic::error("the compiled program differs")
+                .help("`pt2c compare` looks for the first node that does")),
         }
     }
+}
+
+/// The shapes of the inputs, as a user writes them: `[2, 3] [2]`.
+fn shapes(inputs: &[Input]) -> String {
+    let shapes = inputs.iter().filter_map(|input| match input {
+        Input::Tensor(tensor) => Some(format!("{:?}", tensor.shape())),
+        Input::Int(value) => Some(value.to_string()),
+        Input::Baked => None,
+    });
+    shapes.collect::<Vec<_>>().join(" ")
 }
 
 /// A distance in words.
