@@ -53,6 +53,13 @@ def views_of_buffers(m, x, y):
     return x + m.c, m.a
 
 
+def diagonals(m, x, cube):
+    m.table.fill_diagonal_(-1)
+    x.fill_diagonal_(2.5, wrap=True)
+    y = cube * 2
+    return y.fill_diagonal_(7), x[1:].clone().fill_diagonal_(0)
+
+
 def intermediates(m, x):
     y = x + 1
     z = y[1:]
@@ -320,6 +327,7 @@ CASES = {
     "input_views_returned": (Buffers(input_views_returned), (ramp(2, 3),), None),
     "complex_parts": (Buffers(complex_parts), (ramp(3, 2),), None),
     "outs": (Buffers(outs, sums=torch.zeros(3), table=torch.zeros(2, 3)), (ramp(3), ramp(3).cos()), None),
+    "diagonals": (Buffers(diagonals, table=ramp(3, 5)), (ramp(7, 3), ramp(3, 3, 3)), None),
     "norms": (Norms(), (ramp(5, 3),), None),
     "instance_norms": (InstanceNorms(), (ramp(4, 3, 2, 5).sin(),), ({0: b},)),
     "tied": (Tied(), (ramp(4),), None),

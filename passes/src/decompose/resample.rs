@@ -15,6 +15,8 @@ pub const TABLE: &[(&str, Decomposition)] = &[
     ("aten._upsample_bicubic2d_aa.vec", resize),
     ("aten._upsample_bilinear2d_aa.default", resize),
     ("aten._upsample_bilinear2d_aa.vec", resize),
+    ("aten._upsample_lanczos2d_aa.default", resize),
+    ("aten._upsample_lanczos2d_aa.vec", resize),
     ("aten._upsample_nearest_exact1d.default", resize),
     ("aten._upsample_nearest_exact1d.vec", resize),
     ("aten._upsample_nearest_exact2d.default", resize),
@@ -65,7 +67,9 @@ fn along(b: &mut Builder<'_>, x: Val, dim: usize, axis: &Axis, resize: &Resize) 
         Method::Nearest | Method::NearestExact => nearest(b, x, dim, axis, resize),
         Method::Linear => linear(b, x, dim, axis, resize),
         Method::Cubic => cubic(b, x, dim, axis, resize),
-        Method::LinearAntialias | Method::CubicAntialias => antialias(b, x, dim, axis, resize),
+        Method::LinearAntialias | Method::CubicAntialias | Method::LanczosAntialias => {
+            antialias(b, x, dim, axis, resize)
+        }
     }
 }
 
@@ -227,8 +231,7 @@ fn cubic(b: &mut Builder<'_>, x: Val, dim: usize, axis: &Axis, resize: &Resize) 
 fn antialias(b: &mut Builder<'_>, x: Val, dim: usize, axis: &Axis, resize: &Resize) -> Result<Val, OpError> {
     let real = real_of(b, x);
     use super::common::{plus, times};
-    let is_cubic = resize.method == Method::CubicAntialias;
-    let radius = if is_cubic { 2.0 } else { 1.0 };
+    let radius = f64::from(resize.method.radius());
     let ratio_value = ratio(b, axis, resize, real)?;
     let (zero, one) = (b.constant(0.0, real)?, b.constant(1.0, real)?);
     let stretch = b.max(ratio_value, one)?;
@@ -252,7 +255,19 @@ fn antialias(b: &mut Builder<'_>, x: Val, dim: usize, axis: &Axis, resize: &Resi
     let away = plus(b, away, 0.5)?;
     let away = b.div(away, stretch)?;
     let away = b.abs(away)?;
-    let weight = if is_cubic {
+    let weight = if resize.method == Method::LanczosAntialias {
+        let x = times(b, away, std::f64::consts::PI)?;
+        let third = times(b, x, 1.0 / radius)?;
+        let (above, below) = (b.sin(x)?, b.mul(x, third)?);
+        let other = b.sin(third)?;
+        let product = b.mul(above, other)?;
+        let at_zero = b.eq(away, zero)?;
+        let weight = b.div(product, below)?;
+        let weight = b.where_(at_zero, one, weight)?;
+        let reach = b.constant(radius, real)?;
+        let reached = b.lt(away, reach)?;
+        b.where_(reached, weight, zero)?
+    } else if resize.method == Method::CubicAntialias {
         let (near, far) = (cubic_piece(b, away, -0.5, true)?, cubic_piece(b, away, -0.5, false)?);
         let two = b.constant(2.0, real)?;
         let (in_near, in_far) = (b.lt(away, one)?, b.lt(away, two)?);

@@ -65,3 +65,6 @@ def cases(r):
         for rank in "123":
             r(f"aten.atleast_{rank}d.Sequence", [view, f(2)])
     r("aten.conv_tbc.default", f(7, 2, 3), f(3, 3, 4), f(4), 1)
+    for size in ([4, 9], [7, 6], [14, 3]):
+        r("aten._upsample_lanczos2d_aa.vec", f(1, 2, 7, 6), size, False, None)
+    r("aten._upsample_lanczos2d_aa.default", f(1, 2, 7, 6), [4, 9], False)

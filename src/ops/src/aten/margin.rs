@@ -29,6 +29,30 @@ pub const OPS: &[OpDef] = &[
             vec![reduced(s, c, losses, 1)?]
         }
     ),
+    formula!(
+        "multi_margin_loss_backward(Tensor grad_output, Tensor self, Tensor target, Scalar p, Scalar margin, Tensor? weight=None, int reduction=1) -> Tensor",
+        |s, c| {
+            let (x, target) = rows(s, c, false);
+            let own = s.iota(&x.shape()[1], DType::I64).eq(target.unsqueeze(1));
+            let gap = x - own.pick(x, 0.0).sum(&[1], true) + c.float("margin")?;
+            let slope = if c.float("p")? == 2.0 { gap * 2.0 } else { gap.like(1.0) };
+            let mut slope = gap.gt(0.0).and(own.not()).pick(slope, 0.0);
+            if c.opt_tensor("weight")?.is_some() {
+                let w = s.arg(c, "weight").cast(x.dtype()).expand(&x.shape());
+                slope = slope * own.pick(w, 0.0).sum(&[1], true);
+            }
+            vec![spread(s, c, slope - own.pick(slope.sum(&[1], true), 0.0))?]
+        }
+    ),
+    formula!(
+        "multilabel_margin_loss_backward(Tensor grad_output, Tensor self, Tensor target, int reduction, Tensor is_target) -> Tensor",
+        |s, c| {
+            let (hit, counts, gap) = pairs(s, c);
+            let active = counts.and(gap.gt(0.0)).cast(gap.dtype());
+            let own = hit.cast(gap.dtype()) * active.sum(&[2], true);
+            vec![spread(s, c, active.sum(&[1], false) - own.sum(&[1], false))?]
+        }
+    ),
     formula!("multilabel_margin_loss(Tensor self, Tensor target, int reduction=1) -> Tensor", |s, c| vec![
         labels(s, c)?.0
     ]),
@@ -68,11 +92,27 @@ fn reduced<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>, losses: Term<'s>, removed: u
     Ok(result.cast(x.dtype()))
 }
 
+/// The incoming gradient times the slopes `[N, C]` of the sums that losses are, in the input's shape.
+fn spread<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>, slopes: Term<'s>) -> Result<Term<'s>, OpError> {
+    let (x, g) = (s.arg(c, "self"), s.arg(c, "grad_output").cast(slopes.dtype()));
+    let g = if g.rank() > 0 { g.unsqueeze(1) } else { g };
+    let shape = slopes.shape();
+    let count = if c.int("reduction")? == 1 { &shape[0] * &shape[1] } else { shape[1].clone() };
+    Ok((slopes * g / s.size(&count, slopes.dtype())).reshape(&x.shape()).cast(x.dtype()))
+}
+
 /// The loss, and which classes are targets: those listed before the first -1.
 fn labels<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>) -> Result<(Term<'s>, Term<'s>), OpError> {
+    let (hit, counts, gap) = pairs(s, c);
+    let losses = counts.pick(gap.max(0.0), 0.0).sum(&[1, 2], false) / s.size(&gap.shape()[2], gap.dtype());
+    Ok((reduced(s, c, losses, 1)?, hit.then(|b, v| b.reduce(v, &[1], "any"))))
+}
+
+/// For each sample, place in its list and class: whether it is the class listed there, whether the pair counts, and how
+/// far its score comes too close.
+fn pairs<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>) -> (Term<'s>, Term<'s>, Term<'s>) {
     let (x, target) = rows(s, c, true);
     let classes = x.shape()[1].clone();
-    let dtype = x.dtype();
     let legal = target.ge(-1.0).and(target.lt(s.size(&classes, DType::I64)));
     s.assert(legal, "multilabel_margin_loss: a class index must be at least -1 and below the number of classes");
     let ended = target.lt(0.0).cast(DType::I64).then(|b, v| b.scan(v, 1, "max"));
@@ -82,8 +122,7 @@ fn labels<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>) -> Result<(Term<'s>, Term<'s>
     let is_target = hit.then(|b, v| b.reduce(v, &[1], "any"));
     let wide = hit.shape();
     let score = hit.pick(x.unsqueeze(1).expand(&wide), 0.0).sum(&[2], true);
-    let gap = (1.0 - score + x.unsqueeze(1)).max(0.0);
+    let gap = 1.0 - score + x.unsqueeze(1);
     let counts = listed.unsqueeze(2).and(is_target.not().unsqueeze(1));
-    let losses = counts.pick(gap, 0.0).sum(&[1, 2], false) / s.size(&classes, dtype);
-    Ok((reduced(s, c, losses, 1)?, is_target))
+    (hit, counts, gap)
 }

@@ -11,6 +11,7 @@ const PACKED: &str = "packed sequences have batch sizes that are data; export th
      (batch_first tensors and lengths as a mask)";
 const POISSON: &str = "Poisson numbers are found by rejection; draw them outside the model and pass them in";
 const REJECTION: &str = "such numbers are found by rejection; draw them outside the model and pass them in";
+const ALIAS: &str = "it makes one tensor the other's memory; use the other tensor itself, or copy_";
 const HALVES: &str = "there are no complex numbers of halves in C; use .cfloat()";
 const PRIVATE: &str = "it is an internal step of PyTorch's own backward kernels; export the forward operator";
 
@@ -33,6 +34,7 @@ pub const OPS: &[OpDef] = &[
     OpDef::refused("binomial(Tensor count, Tensor prob, Generator? generator=None) -> Tensor", REJECTION),
     OpDef::refused("_standard_gamma(Tensor self, Generator? generator=None) -> Tensor", REJECTION),
     OpDef::refused("_sample_dirichlet(Tensor self, Generator? generator=None) -> Tensor", REJECTION),
+    OpDef::refused("set.source_Tensor(Tensor self, Tensor source) -> Tensor", ALIAS),
     OpDef::refused("chalf(Tensor self, *, MemoryFormat? memory_format=None) -> Tensor", HALVES),
     OpDef::refused("_pack_padded_sequence(Tensor input, Tensor lengths, bool batch_first) -> (Tensor, Tensor)", PACKED),
     OpDef::refused("_pad_packed_sequence(Tensor data, Tensor batch_sizes, bool batch_first, Scalar padding_value, int total_length) -> (Tensor, Tensor)", PACKED),

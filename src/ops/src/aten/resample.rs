@@ -16,6 +16,8 @@ pub const OPS: &[OpDef] = &[
     rounded!("_upsample_bicubic2d_aa.vec(Tensor input, SymInt[]? output_size, bool align_corners, float[]? scale_factors) -> Tensor", infer, eval),
     rounded!("_upsample_bilinear2d_aa(Tensor self, SymInt[2] output_size, bool align_corners, float? scales_h=None, float? scales_w=None) -> Tensor", infer, eval),
     rounded!("_upsample_bilinear2d_aa.vec(Tensor input, SymInt[]? output_size, bool align_corners, float[]? scale_factors) -> Tensor", infer, eval),
+    rounded!("_upsample_lanczos2d_aa(Tensor self, SymInt[2] output_size, bool align_corners, float? scales_h=None, float? scales_w=None) -> Tensor", infer, eval),
+    rounded!("_upsample_lanczos2d_aa.vec(Tensor input, SymInt[]? output_size, bool align_corners, float[]? scale_factors) -> Tensor", infer, eval),
     rounded!("_upsample_nearest_exact1d(Tensor self, SymInt[1] output_size, float? scales=None) -> Tensor", infer, eval),
     rounded!("_upsample_nearest_exact1d.vec(Tensor input, SymInt[]? output_size, float[]? scale_factors) -> Tensor", infer, eval),
     rounded!("_upsample_nearest_exact2d(Tensor self, SymInt[2] output_size, float? scales_h=None, float? scales_w=None) -> Tensor", infer, eval),
@@ -52,6 +54,19 @@ pub enum Method {
     LinearAntialias,
     /// Cubic with A = -0.5, as wide as the scale.
     CubicAntialias,
+    /// The Lanczos kernel with three lobes, as wide as the scale.
+    LanczosAntialias,
+}
+
+impl Method {
+    /// How far an antialiased filter reaches at scale 1.
+    pub fn radius(self) -> f32 {
+        match self {
+            Method::LanczosAntialias => 3.0,
+            Method::CubicAntialias => 2.0,
+            _ => 1.0,
+        }
+    }
 }
 
 /// One spatial dimension's resize.
@@ -82,6 +97,7 @@ impl Resize {
             _ if name.contains("nearest") => Method::Nearest,
             _ if name.contains("bicubic") && name.ends_with("_aa") => Method::CubicAntialias,
             _ if name.contains("bicubic") => Method::Cubic,
+            _ if name.contains("lanczos") => Method::LanczosAntialias,
             _ if name.ends_with("_aa") => Method::LinearAntialias,
             _ => Method::Linear,
         };
@@ -167,6 +183,20 @@ fn cubic<R: Float + From<f32>>(x: R, a: R) -> R {
     }
 }
 
+/// `sinc(x)·sinc(x / 3)` up to the third zero.
+fn lanczos<R: Float + From<f32>>(x: R) -> R {
+    let n = <R as From<f32>>::from;
+    let pi = n(-1.0).acos();
+    let (x, third) = (x.abs() * pi, x.abs() * pi / n(3.0));
+    if x == n(0.0) {
+        n(1.0)
+    } else if third < pi {
+        x.sin() * third.sin() / (x * third)
+    } else {
+        n(0.0)
+    }
+}
+
 /// Input positions and weights of output element `i`, computed in `R`.
 fn taps<R: Float + From<f32> + Into<f64>>(resize: &Resize, ratio: R, size: usize, i: usize) -> Vec<(usize, f64)> {
     let last = size.saturating_sub(1);
@@ -191,9 +221,8 @@ fn taps<R: Float + From<f32> + Into<f64>>(resize: &Resize, ratio: R, size: usize
             let t = centre - low;
             (-1..3).map(|k| (clamp(floor(low) + k), cubic(t - whole(k), n(-0.75)).into())).collect()
         }
-        Method::LinearAntialias | Method::CubicAntialias => {
-            let cubic_filter = resize.method == Method::CubicAntialias;
-            let radius = n(if cubic_filter { 2.0 } else { 1.0 });
+        Method::LinearAntialias | Method::CubicAntialias | Method::LanczosAntialias => {
+            let radius = n(resize.method.radius());
             let support = if ratio >= n(1.0) { radius * ratio } else { radius };
             let inverse = if ratio >= n(1.0) { n(1.0) / ratio } else { n(1.0) };
             let centre = at(0.5);
@@ -201,7 +230,11 @@ fn taps<R: Float + From<f32> + Into<f64>>(resize: &Resize, ratio: R, size: usize
             let end = floor(centre + support + n(0.5)).min(size as i64);
             let weight = |p: i64| {
                 let x = (whole(p) - centre + n(0.5)) * inverse;
-                if cubic_filter { cubic(x, n(-0.5)) } else { (n(1.0) - x.abs()).max(n(0.0)) }
+                match resize.method {
+                    Method::CubicAntialias => cubic(x, n(-0.5)),
+                    Method::LanczosAntialias => lanczos(x),
+                    _ => (n(1.0) - x.abs()).max(n(0.0)),
+                }
             };
             let total = (first..end).map(weight).fold(n(0.0), |sum, w| sum + w);
             (first..end).map(|p| (clamp(p), (weight(p) / total).into())).collect()

@@ -292,6 +292,7 @@ impl<'s> Builder<'s> {
                 Ok(())
             }
             Some(Mutation::Outs { op, args, targets }) => self.outs(names, &call, &op, &args, &targets),
+            Some(Mutation::FillDiagonal) => self.fill_diagonal(names, &call),
             Some(Mutation::InstanceStatistics) => self.instance_norm(names, &call),
             Some(Mutation::Statistics { op, args, targets, returned }) => {
                 let mut facts: Vec<Fact> = call.results.iter().map(|(_, typed)| typed.fact.clone()).collect();
@@ -421,7 +422,12 @@ impl<'s> Builder<'s> {
     }
 
     /// An in-place operator's result is its operand.
-    fn rename_results(&mut self, names: &mut Names, call: &Call<'_>, target: &str) -> Result<(), ImportErrorKind> {
+    pub(super) fn rename_results(
+        &mut self,
+        names: &mut Names,
+        call: &Call<'_>,
+        target: &str,
+    ) -> Result<(), ImportErrorKind> {
         let view = known(names, target)?.clone();
         for name in call.results.iter().filter_map(|(name, _)| name.as_ref()) {
             insert(names, name, view.clone())?;

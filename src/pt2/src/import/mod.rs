@@ -11,6 +11,7 @@ mod assertions;
 mod autocast;
 mod control;
 mod custom;
+mod diagonal;
 mod effects;
 mod error;
 mod facts;

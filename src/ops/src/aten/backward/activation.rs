@@ -112,6 +112,22 @@ pub const OPS: &[OpDef] = &[
         let inside = x.ge(low).and(x.le(1.0 - low));
         done(s, c, inside.pick(g / (x * (1.0 - x)), outside))
     }),
+    formula!("_prelu_kernel_backward(Tensor grad_output, Tensor self, Tensor weight) -> (Tensor, Tensor)", |s, c| {
+        let ((g, x), dtype) = (operands(s, c, "self")?, s.arg(c, "self").dtype());
+        let (w, above) = (s.arg(c, "weight").cast(g.dtype()), x.gt(0.0));
+        vec![above.pick(g, g * w).cast(dtype), above.pick(0.0, g * x).cast(dtype)]
+    }),
+    formula!(
+        "rrelu_with_noise_backward(Tensor grad_output, Tensor self, Tensor noise, Scalar lower, Scalar upper, bool training, bool self_is_result) -> Tensor",
+        |s, c| {
+            let ((g, x), lower, upper) = (operands(s, c, "self")?, c.float("lower")?, c.float("upper")?);
+            if c.bool("training")? && upper - lower > 1e-6 {
+                done(s, c, g * s.arg(c, "noise").cast(g.dtype()))
+            } else {
+                done(s, c, x.gt(0.0).pick(g, g * ((lower + upper) / 2.0)))
+            }
+        }
+    ),
     formula!("native_dropout_backward(Tensor grad_output, Tensor mask, float scale) -> Tensor", |s, c| {
         let (g, mask) = operands(s, c, "mask")?;
         let product = g * mask * c.float("scale")?;

@@ -45,6 +45,51 @@ pub const OPS: &[OpDef] = &[
         },
     ),
     OpDef::formula(
+        "value_selecting_reduction_backward(Tensor grad, int dim, Tensor indices, SymInt[] sizes, bool keepdim) -> Tensor",
+        |b, c| {
+            let (mut g, mut at, sizes) = (*c.tensor("grad")?, *c.tensor("indices")?, c.dims("sizes")?);
+            let dim = wrap_dim(c.int("dim")?, sizes.len())?;
+            if !c.bool("keepdim")? && !sizes.is_empty() {
+                (g, at) = (b.unsqueeze(g, dim)?, b.unsqueeze(at, dim)?);
+            }
+            let dtype = b.dtype(g);
+            let into = zeros(b, &sizes, dtype)?;
+            b.with_defaults(
+                "aten.scatter.src",
+                vec![Arg::Tensor(into), crate::builder::int(dim), Arg::Tensor(at), Arg::Tensor(g)],
+            )
+        },
+    ),
+    OpDef::formula(
+        "gather_backward(Tensor grad, Tensor self, int dim, Tensor index, bool sparse_grad) -> Tensor",
+        |b, c| {
+            let x = *c.tensor("self")?;
+            let (shape, dtype) = (b.shape(x), b.dtype(x));
+            let into = zeros(b, &shape, dtype)?;
+            let rest =
+                ["dim", "index", "grad"].map(|n| c.arg(n).cloned()).into_iter().collect::<Result<Vec<_>, _>>()?;
+            b.with_defaults("aten.scatter_add.default", [vec![Arg::Tensor(into)], rest].concat())
+        },
+    ),
+    OpDef::formula("masked_select_backward(Tensor grad, Tensor input, Tensor mask) -> Tensor", |b, c| {
+        let x = *c.tensor("input")?;
+        let (shape, dtype) = (b.shape(x), b.dtype(x));
+        let into = zeros(b, &shape, dtype)?;
+        b.with_defaults(
+            "aten.masked_scatter.default",
+            vec![Arg::Tensor(into), c.arg("mask")?.clone(), c.arg("grad")?.clone()],
+        )
+    }),
+    OpDef::formula("trace_backward(Tensor grad, SymInt[] sizes) -> Tensor", |b, c| {
+        let (g, sizes) = (*c.tensor("grad")?, c.dims("sizes")?);
+        let [rows, columns] = sizes.as_slice() else { return Err(OpError::invalid("the trace is of a matrix")) };
+        let (row, column) = (b.iota(rows, DType::I64)?, b.iota(columns, DType::I64)?);
+        let row = b.unsqueeze(row, 1)?;
+        let dtype = b.dtype(g);
+        let (diagonal, zero) = (b.eq(row, column)?, b.constant(0.0, dtype)?);
+        Ok(vec![b.where_(diagonal, g, zero)?])
+    }),
+    OpDef::formula(
         "unfold_backward(Tensor grad_in, SymInt[] input_sizes, int dim, int size, int step) -> Tensor",
         unfold,
     ),

@@ -40,6 +40,14 @@ pub const OPS: &[OpDef] = &[
         }
     ),
     formula!(
+        "soft_margin_loss_backward(Tensor grad_output, Tensor self, Tensor target, int reduction) -> Tensor",
+        |s, c| {
+            let l = Loss::of(s, c)?;
+            let (x, t) = (s.arg(c, "self").wide(), s.arg(c, "target").cast(l.d.dtype()));
+            l.done(-t * (-t * x).sigmoid())
+        }
+    ),
+    formula!(
         "nll_loss_backward(Tensor grad_output, Tensor self, Tensor target, Tensor? weight, int reduction, SymInt ignore_index, Tensor total_weight) -> Tensor",
         |s, c| nll(s, c)?
     ),

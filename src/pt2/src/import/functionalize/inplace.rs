@@ -43,6 +43,8 @@ pub enum Mutation {
         /// Where each of its results goes.
         targets: Vec<String>,
     },
+    /// `fill_diagonal_`, which has no pure form.
+    FillDiagonal,
     /// Instance normalisation that updates running statistics.
     InstanceStatistics,
     /// Batch normalisation that updates running statistics: the functional operator returns them behind its own results.
@@ -118,6 +120,7 @@ pub fn mutation(
                 overloads.iter().map(|overload| format!("aten.{base}.{overload}")).find(|op| schema(op).is_some());
             return Ok(Some(Mutation::Rename { target, op: pure.ok_or_else(|| no_pure_form(op))? }));
         }
+        "fill_diagonal_" => return Ok(Some(Mutation::FillDiagonal)),
         "copy_" => {
             let source = tensor(1).ok_or_else(|| ImportErrorKind::argument("src", "is not a tensor"))?;
             return Ok(Some(Mutation::Assign { target, source }));
@@ -253,7 +256,7 @@ mod tests {
             .collect::<std::collections::BTreeSet<_>>()
             .into_iter()
             .collect();
-        // `normal_` and `polygamma_` are mapped by hand; nobody exports the others, or they cannot be pure.
+        // `fill_diagonal_`, `normal_` and `polygamma_` are mapped by hand; nobody exports the others, or they cannot be pure.
         assert_eq!(
             without,
             [
