@@ -184,6 +184,9 @@ CASES = {
     "recurrent": """
         LSTM(steps)[0]; LSTM(steps)[1][1]; GRU(steps)[0]; RNN(steps)[1]; LSTM2(steps)[0]; LSTMCELL(tok[:, 0])[0]; GRUCELL(tok[:, -1])
     """,
+    "recurrent_wide": """
+        wide_lstm(steps)[0][..., ::16]; wide_lstm(steps)[2][..., ::16]; wide_gru(steps)[0][..., ::16]; wide_gru(steps)[1][..., ::16]; wide_rnn(steps)[0][..., ::16]
+    """,
     "blocks": """
         x @ y.t(); x.t() @ row.expand(x.shape[0], -1).exp(); bf @ bf.t(); F.linear(rows, W8, ROW8); F.conv2d(img, C3, BIAS, padding=1); F.conv2d(img, C1)
         F.conv2d(img, C3, stride=2, padding=1); F.conv2d(img, D3, padding=1, groups=3); F.conv1d(line, C13, padding=1); F.conv1d(line, G12, groups=4, padding=1)
@@ -207,6 +210,30 @@ CASES = {
         torch.fft.ifft(torch.fft.fft(tok)).real; torch.stft(tok.flatten(1)[:, :8].repeat(1, 4), 8, 4, window=torch.hann_window(8), return_complex=True).abs(); torch.fft.rfft(x[:, :1].repeat(1, 6)).real
     """,
 }
+
+
+def waves(rows, columns):
+    """A matrix that archives hold as a formula."""
+    return (torch.arange(rows * columns) * 7919 % 97 - 48).reshape(rows, columns) / (60 * math.sqrt(columns))
+
+
+def layer(kind, gates, units, x):
+    """A layer whose steps are long enough for several threads."""
+    state = torch.zeros(1, x.shape[0], units)
+    weights = [waves(gates * units, x.shape[2]), waves(gates * units, units), waves(gates * units, 1)[:, 0], waves(gates * units, 1)[:, 0]]
+    return kind(x, (state, state + 0.5) if kind is torch.lstm else state, weights, True, 1, 0.0, False, False, True)
+
+
+def wide_lstm(x):
+    return layer(torch.lstm, 4, 192, x)
+
+
+def wide_gru(x):
+    return layer(torch.gru, 3, 256, x)
+
+
+def wide_rnn(x):
+    return layer(torch.rnn_tanh, 1, 384, x)
 
 
 class Tensors(nn.Module):

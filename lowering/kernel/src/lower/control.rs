@@ -5,7 +5,7 @@
 
 use super::{LowerError, Lowering, lower_region, nest};
 use crate::{Body, Bound, BufferId, BufferKind, Kernel, Step, Stmt};
-use pt2c_ir::dim::{Dim, Symbol};
+use pt2c_ir::dim::{Dim, Scope, Symbol};
 use pt2c_ir::{Arg, DType, Diagnostic, Fact, Graph, LocationId, Node, NodeId, ValueId};
 use std::mem::replace;
 
@@ -108,7 +108,7 @@ impl Lowering<'_> {
     }
 
     /// Appends what `write` does to a list.
-    fn append(
+    pub(super) fn append(
         &mut self,
         list: &mut Vec<Step>,
         write: impl FnOnce(&mut Self) -> Result<(), Diagnostic>,
@@ -225,9 +225,7 @@ impl Lowering<'_> {
 
     /// A symbol for the number of an iteration.
     fn counter(&mut self) -> Symbol {
-        let number = |s: &Symbol| s.as_str().strip_prefix('u')?.parse::<u64>().ok();
-        let last = self.result.scope.symbols().filter_map(|(s, _)| number(s)).max();
-        let symbol = Symbol::from(format!("u{}", last.map_or(0, |n| n + 1)).as_str());
+        let symbol = counter_in(&self.result.scope);
         self.result.scope.declare(symbol.clone(), Some(0), None);
         symbol
     }
@@ -247,19 +245,6 @@ impl Lowering<'_> {
         let symbol = self.counter();
         let count = Dim::sym(symbol.clone());
         let at = if reverse { size - &count - Dim::ONE } else { count.clone() };
-        self.steps.push(Step::Bind { symbol: symbol.clone(), value: Bound::Size(Dim::ZERO) });
-
-        // Whether there is another iteration.
-        let one = Fact::new(DType::Bool, Vec::<Dim>::new());
-        let condition = self.add_buffer(&format!("{symbol}.more"), &one, BufferKind::Arena(Dim::ZERO));
-        let mut before = Vec::new();
-        let more = more(&count, size)?;
-        let kernel = nest::lower(&more, "more", &self.result.scope).map_err(internal)?;
-        self.append(&mut before, |s| {
-            s.call(kernel, vec![condition], LocationId::UNKNOWN);
-            Ok(())
-        })?;
-
         let mut steps = Vec::new();
         let mut operands = carried.to_vec();
         for (from, fact) in scanned {
@@ -287,10 +272,35 @@ impl Lowering<'_> {
             })?;
         }
         self.advance(&mut steps, results, carried)?;
+        self.times(symbol, size, steps)
+    }
+
+    /// Runs steps so many times; the symbol is the number of the iteration.
+    pub(super) fn times(&mut self, symbol: Symbol, size: &Dim, mut steps: Vec<Step>) -> Result<(), Diagnostic> {
+        let internal = |e: LowerError| Diagnostic::error(e.to_string());
+        let count = Dim::sym(symbol.clone());
+        self.steps.push(Step::Bind { symbol: symbol.clone(), value: Bound::Size(Dim::ZERO) });
+        // Whether there is another iteration.
+        let one = Fact::new(DType::Bool, Vec::<Dim>::new());
+        let condition = self.add_buffer(&format!("{symbol}.more"), &one, BufferKind::Arena(Dim::ZERO));
+        let mut before = Vec::new();
+        let more = more(&count, size)?;
+        let kernel = nest::lower(&more, "more", &self.result.scope).map_err(internal)?;
+        self.append(&mut before, |s| {
+            s.call(kernel, vec![condition], LocationId::UNKNOWN);
+            Ok(())
+        })?;
         steps.push(Step::Bind { symbol, value: Bound::Size(count + Dim::ONE) });
         self.steps.push(Step::While { before, condition, body: steps });
         Ok(())
     }
+}
+
+/// A name for the number of an iteration that the scope does not know yet.
+pub(super) fn counter_in(scope: &Scope) -> Symbol {
+    let number = |s: &Symbol| s.as_str().strip_prefix('u')?.parse::<u64>().ok();
+    let last = scope.symbols().filter_map(|(s, _)| number(s)).max();
+    Symbol::from(format!("u{}", last.map_or(0, |n| n + 1)).as_str())
 }
 
 /// `count < size`.

@@ -68,6 +68,6 @@ pub fn custom(
     }
     let body = Body::Custom(Custom { function: function.clone(), arguments, results: tensors.collect() });
     let bindings = (0..params.len()).map(Binding::Output).collect();
-    kernels.push(Lowered { kernel: Kernel { name: name.to_string(), params, body }, bindings });
+    kernels.push(Lowered { kernel: Kernel { name: name.to_string(), params, body }, bindings, repeat: None });
     Ok(kernels)
 }

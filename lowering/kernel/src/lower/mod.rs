@@ -44,6 +44,17 @@ pub(crate) struct Lowered {
     kernel: Kernel,
     /// For each parameter: which value of the region it is.
     bindings: Vec<Binding>,
+    /// For a kernel that is called several times.
+    repeat: Option<Repeat>,
+}
+
+/// Calls of a kernel one after the other.
+#[derive(Clone, Debug)]
+pub(crate) struct Repeat {
+    /// What the kernel calls the number of the call, from 0.
+    symbol: Symbol,
+    /// How many calls.
+    times: Dim,
 }
 
 /// What a kernel parameter stands for.
@@ -136,7 +147,7 @@ fn whole_region(graph: &Graph, kernel: Kernel) -> Lowered {
         .chain((0..outputs).map(Binding::Output))
         .take(kernel.params.len())
         .collect();
-    Lowered { kernel, bindings }
+    Lowered { kernel, bindings, repeat: None }
 }
 
 /// Lowers one region.
@@ -375,7 +386,7 @@ impl Lowering<'_> {
                 let base = l.bindings.iter().position(|b| *b == Binding::Operand(operand));
                 let kernel = base.map_or(Some(l.kernel.clone()), |p| in_place::without_param(&l.kernel, p))?;
                 let bindings = l.bindings.iter().filter(|b| **b != Binding::Operand(operand)).cloned().collect();
-                Some(Lowered { kernel, bindings })
+                Some(Lowered { kernel, bindings, repeat: l.repeat.clone() })
             };
             if in_place::root(graph).is_some_and(|r| graph.node(r).op() == Some("prim.update_slice")) {
                 lowered = sequence::update_slice(graph, &node.name, &scope).map_err(|e| self.fail(node, e))?;
@@ -383,7 +394,7 @@ impl Lowering<'_> {
             lowered = lowered.iter().filter_map(writes).collect();
         }
         let mut scratch = None;
-        for Lowered { kernel, bindings } in lowered {
+        for Lowered { kernel, bindings, repeat } in lowered {
             let mut buffers = Vec::with_capacity(bindings.len());
             for binding in &bindings {
                 let buffer = match binding {
@@ -404,7 +415,18 @@ impl Lowering<'_> {
                 let missing = || self.fail(node, LowerError::Malformed("a parameter without a buffer"));
                 buffers.push(buffer.ok_or_else(missing)?);
             }
-            self.call(kernel, buffers, node.location);
+            match repeat {
+                None => self.call(kernel, buffers, node.location),
+                Some(Repeat { symbol, times }) => {
+                    self.result.scope.declare(symbol.clone(), Some(0), None);
+                    let mut steps = Vec::new();
+                    self.append(&mut steps, |s| {
+                        s.call(kernel, buffers, node.location);
+                        Ok(())
+                    })?;
+                    self.times(symbol, &times, steps)?;
+                }
+            }
         }
         Ok(())
     }

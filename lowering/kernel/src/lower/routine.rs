@@ -45,6 +45,6 @@ pub fn routine(
     let cost = (known.cost)(&sizes);
     let body = Body::Routine(Routine { name: known.name.to_string(), pairs, count, sizes, cost });
     let bindings = (0..params.len()).map(Binding::Output).collect();
-    kernels.push(Lowered { kernel: Kernel { name: name.to_string(), params, body }, bindings });
+    kernels.push(Lowered { kernel: Kernel { name: name.to_string(), params, body }, bindings, repeat: None });
     Ok(kernels)
 }

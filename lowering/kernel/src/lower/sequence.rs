@@ -88,7 +88,11 @@ fn finish(graph: &Graph, mut body: Body<'_>, name: &str) -> Lowered {
     let stmts = body.close();
     let outputs = graph.output_values().count();
     let bindings = (0..graph.inputs().len()).map(Binding::Operand).chain((0..outputs).map(Binding::Output)).collect();
-    Lowered { kernel: Kernel { name: name.to_string(), params: body.params, body: KernelBody::Loops(stmts) }, bindings }
+    Lowered {
+        kernel: Kernel { name: name.to_string(), params: body.params, body: KernelBody::Loops(stmts) },
+        bindings,
+        repeat: None,
+    }
 }
 
 /// `prim.scan`: a running combination along one dimension.
@@ -195,7 +199,7 @@ pub(super) fn copy_into(
     let kernel = nest::lower(&copy, &format!("{name}_copy"), scope)?;
     let operands = copy.inputs().len();
     let bindings = (0..operands).map(Binding::Operand).chain([Binding::Output(output)]).collect();
-    Ok(Lowered { kernel, bindings })
+    Ok(Lowered { kernel, bindings, repeat: None })
 }
 
 /// Combines `value` into the element at `address` of a parameter.

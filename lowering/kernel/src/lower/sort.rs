@@ -65,7 +65,7 @@ fn lower(graph: &Graph, root: NodeId, name: &str, scope: &Scope, order: &Order<'
     let words = scope.simplify(&(areas * len * 4));
     bindings.push(Binding::Scratch(Fact::new(DType::I64, vec![words])));
     let kernel = Kernel { name: name.to_string(), params: body.params, body: KernelBody::Sort(sort) };
-    Ok(vec![Lowered { kernel, bindings }])
+    Ok(vec![Lowered { kernel, bindings, repeat: None }])
 }
 
 fn dim_of(arg: &Arg) -> Result<usize, LowerError> {

@@ -15,14 +15,15 @@ const LEAST_TILES: i64 = 32;
 
 /// Splits a convolution with a constant 3×3 window of stride 1 and enough channels; anything else stays as it is.
 pub fn split(whole: Lowered) -> Vec<Lowered> {
-    let Lowered { kernel, bindings } = &whole;
+    let Lowered { kernel, bindings, .. } = &whole;
     let Body::Convolution(c) = &kernel.body else { return vec![whole] };
     let (Some(tiles), Some(input)) = (suits(c, &kernel.params), bindings.get(c.x.0)) else { return vec![whole] };
     let scratch = Binding::Scratch(Fact::new(
         DType::F32,
         vec![Dim::int(PRODUCTS), c.batch.1.clone(), tiles[0].clone(), tiles[1].clone(), Dim::int(c.input_channels)],
     ));
-    let transform = Lowered { kernel: transform(c, &tiles, kernel), bindings: vec![input.clone(), scratch.clone()] };
+    let transform =
+        Lowered { kernel: transform(c, &tiles, kernel), bindings: vec![input.clone(), scratch.clone()], repeat: None };
     let mut params = kernel.params.clone();
     params.push(Param { name: "tiles".to_string(), dtype: DType::F32, access: Access::Read });
     let bindings = bindings.iter().cloned().chain([scratch]).collect();
@@ -36,7 +37,7 @@ pub fn split(whole: Lowered) -> Vec<Lowered> {
         w: c.w,
         epilogue: c.epilogue.clone(),
     });
-    vec![transform, Lowered { kernel: Kernel { name: kernel.name.clone(), params, body }, bindings }]
+    vec![transform, Lowered { kernel: Kernel { name: kernel.name.clone(), params, body }, bindings, repeat: None }]
 }
 
 /// Tiles along both dimensions, if the convolution gains.

@@ -10,8 +10,8 @@ use crate::target::Target;
 use pt2c_ir::dim::{Dim, Symbol};
 use pt2c_kernel::{Bound, BufferId, KernelProgram, MARKS_PER_CALL, Step};
 
-/// Work (in vector instructions) below which waking a thread costs more than it saves: some 10 µs.
-const PARALLEL_COST: i64 = 40_000;
+/// Work (in vector instructions) below which giving a thread a part costs more than it saves: some 5 µs.
+const PARALLEL_COST: i64 = 20_000;
 
 /// Writes the function `name` into the module.
 pub(super) fn write(

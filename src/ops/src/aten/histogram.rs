@@ -27,7 +27,7 @@ pub const OPS: &[OpDef] = &[
     }),
     formula!("histogramdd.int_bins(Tensor self, int bins, float[]? range=None, Tensor? weight=None, bool density=False) -> (Tensor hist, Tensor[] bin_edges)", |s, c| {
         let x = points(s, c);
-        let dims = x.shape()[1].as_int().unwrap_or(0) as usize;
+        let dims = x.extent(1).as_int().unwrap_or(0) as usize;
         let bins = c.int("bins")?;
         let edges = (0..dims).map(|d| even(s, c, x, d, bins)).collect::<Result<Vec<_>, _>>()?;
         [vec![histogram(s, c, x, &edges)?], edges].concat()
@@ -87,14 +87,14 @@ fn even<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>, x: Term<'s>, d: usize, bins: i6
 
 /// Weights added up in the cell of each point `[N, D]`; points outside count nowhere.
 fn histogram<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>, x: Term<'s>, edges: &[Term<'s>]) -> Result<Term<'s>, OpError> {
-    let n = x.shape()[0].clone();
+    let n = x.extent(0);
     let dtype = x.dtype();
     let mut place = s.number(0.0, DType::I64).expand(std::slice::from_ref(&n));
     let mut inside = s.number(1.0, DType::Bool).expand(std::slice::from_ref(&n));
     let mut shape = Vec::new();
     for (d, edge) in edges.iter().enumerate() {
         let value = x.narrow(1, &Dim::int(d as i64), &Dim::ONE).reshape(std::slice::from_ref(&n));
-        let bins = &edge.shape()[0] - 1;
+        let bins = &edge.extent(0) - 1;
         let (first, last) = (edge.narrow(0, &Dim::ZERO, &Dim::ONE), edge.narrow(0, &bins, &Dim::ONE));
         let found = s.step(|b| {
             let args = vec![Arg::Tensor(edge.value()), Arg::Tensor(value.value()), Arg::Bool(false), Arg::Bool(true)];
@@ -139,18 +139,18 @@ fn segments<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>) -> Result<Vec<Term<'s>>, Op
     } else {
         let offsets = s.arg(c, "offsets").cast(DType::I64);
         let last = offsets.rank().saturating_sub(1);
-        let n = offsets.shape()[last].clone() - 1;
+        let n = offsets.extent(last) - 1;
         let (starts, ends) = (offsets.narrow(last, &Dim::ZERO, &n), offsets.narrow(last, &Dim::ONE, &n));
         (starts, ends)
     };
     let reduce = c.str("reduce")?;
     let x = data.wide();
-    let size = x.shape()[axis].clone();
+    let size = x.extent(axis);
     // [leading…, segment, element, rest…]
     let position = s.iota(&size, DType::I64);
     let member = position.ge(bounds.0.unsqueeze(axis + 1)).and(position.lt(bounds.1.unsqueeze(axis + 1)));
     let mut wide = x.shape();
-    wide.insert(axis, bounds.0.shape()[axis].clone());
+    wide.insert(axis, bounds.0.extent(axis));
     let mut line = member.shape();
     line.resize(wide.len(), Dim::ONE);
     let member = member.reshape(&line).expand(&wide);

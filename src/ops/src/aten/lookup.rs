@@ -46,7 +46,7 @@ pub const OPS: &[OpDef] = &[
     formula!("narrow.Tensor(Tensor(a) self, int dim, Tensor start, SymInt length) -> Tensor(a)", |s, c| {
         let x = s.arg(c, "self");
         let dim = wrap_dim(c.int("dim")?, x.rank())?;
-        let size = s.size(&x.shape()[dim], DType::I64);
+        let size = s.size(&x.extent(dim), DType::I64);
         let start = s.arg(c, "start").cast(DType::I64).reshape(&[]);
         let start = start.lt(0.0).pick(start + size, start);
         let index = s.iota(&c.dim("length")?, DType::I64) + start;

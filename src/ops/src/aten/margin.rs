@@ -11,7 +11,7 @@ pub const OPS: &[OpDef] = &[
         "multi_margin_loss(Tensor self, Tensor target, Scalar p=1, Scalar margin=1, Tensor? weight=None, int reduction=1) -> Tensor",
         |s, c| {
             let (x, target) = rows(s, c, false);
-            let classes = x.shape()[1].clone();
+            let classes = x.extent(1);
             let dtype = x.dtype();
             let legal = target.ge(0.0).and(target.lt(s.size(&classes, DType::I64)));
             s.assert(legal, "multi_margin_loss: a class index must be at least 0 and below the number of classes");
@@ -33,7 +33,7 @@ pub const OPS: &[OpDef] = &[
         "multi_margin_loss_backward(Tensor grad_output, Tensor self, Tensor target, Scalar p, Scalar margin, Tensor? weight=None, int reduction=1) -> Tensor",
         |s, c| {
             let (x, target) = rows(s, c, false);
-            let own = s.iota(&x.shape()[1], DType::I64).eq(target.unsqueeze(1));
+            let own = s.iota(&x.extent(1), DType::I64).eq(target.unsqueeze(1));
             let gap = x - own.pick(x, 0.0).sum(&[1], true) + c.float("margin")?;
             let slope = if c.float("p")? == 2.0 { gap * 2.0 } else { gap.like(1.0) };
             let mut slope = gap.gt(0.0).and(own.not()).pick(slope, 0.0);
@@ -96,15 +96,16 @@ fn reduced<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>, losses: Term<'s>, removed: u
 fn spread<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>, slopes: Term<'s>) -> Result<Term<'s>, OpError> {
     let (x, g) = (s.arg(c, "self"), s.arg(c, "grad_output").cast(slopes.dtype()));
     let g = if g.rank() > 0 { g.unsqueeze(1) } else { g };
-    let shape = slopes.shape();
-    let count = if c.int("reduction")? == 1 { &shape[0] * &shape[1] } else { shape[1].clone() };
+    let (samples, classes) = (slopes.extent(0), slopes.extent(1));
+    let count = if c.int("reduction")? == 1 { samples * &classes } else { classes };
     Ok((slopes * g / s.size(&count, slopes.dtype())).reshape(&x.shape()).cast(x.dtype()))
 }
 
 /// The loss, and which classes are targets: those listed before the first -1.
 fn labels<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>) -> Result<(Term<'s>, Term<'s>), OpError> {
     let (hit, counts, gap) = pairs(s, c);
-    let losses = counts.pick(gap.max(0.0), 0.0).sum(&[1, 2], false) / s.size(&gap.shape()[2], gap.dtype());
+    let classes = gap.extent(2);
+    let losses = counts.pick(gap.max(0.0), 0.0).sum(&[1, 2], false) / s.size(&classes, gap.dtype());
     Ok((reduced(s, c, losses, 1)?, hit.then(|b, v| b.reduce(v, &[1], "any"))))
 }
 
@@ -112,7 +113,7 @@ fn labels<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>) -> Result<(Term<'s>, Term<'s>
 /// far its score comes too close.
 fn pairs<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>) -> (Term<'s>, Term<'s>, Term<'s>) {
     let (x, target) = rows(s, c, true);
-    let classes = x.shape()[1].clone();
+    let classes = x.extent(1);
     let legal = target.ge(-1.0).and(target.lt(s.size(&classes, DType::I64)));
     s.assert(legal, "multilabel_margin_loss: a class index must be at least -1 and below the number of classes");
     let ended = target.lt(0.0).cast(DType::I64).then(|b, v| b.scan(v, 1, "max"));

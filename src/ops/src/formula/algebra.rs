@@ -164,6 +164,11 @@ impl<'s> Term<'s> {
         self.sheet.fact(self.value).shape
     }
 
+    /// Size of a dimension; 1 where a step before failed, which [`Sheet::finish`] reports.
+    pub fn extent(self, dim: usize) -> Dim {
+        self.shape().get(dim).cloned().unwrap_or(Dim::ONE)
+    }
+
     /// Number of its dimensions.
     pub fn rank(self) -> usize {
         self.shape().len()

@@ -128,7 +128,7 @@ fn average<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>, spatial: usize) -> Result<Ve
         g = g * (1.0 / n as f64);
     }
     for d in 0..spatial {
-        let (size, out) = (x.shape()[first + d].clone(), g.shape()[first + d].clone());
+        let (size, out) = (x.extent(first + d), g.extent(first + d));
         let last = s.size(&size, DType::I64);
         let start = s.iota(&out, DType::I64) * stride[d] as f64 - padding[d] as f64;
         let end = (start + window[d] as f64).min(last + padding[d] as f64);
@@ -147,7 +147,7 @@ fn adaptive<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>, spatial: usize) -> Result<V
     let mut g = s.arg(c, "grad_output").cast(dtype);
     let first = x.rank().saturating_sub(spatial);
     for dim in first..x.rank() {
-        let (size, out) = (x.shape()[dim].clone(), g.shape()[dim].clone());
+        let (size, out) = (x.extent(dim), g.extent(dim));
         let (n, m) = (s.size(&size, DType::I64), s.size(&out, DType::I64));
         let window = s.iota(&out, DType::I64);
         let start = (window * n).div_floor(m);
@@ -185,7 +185,7 @@ fn padded<'s>(s: &'s Sheet<'_>, c: &Call<'_, Val>, reflect: bool) -> Result<Vec<
     let mut g = s.arg(c, "grad_output").cast(dtype);
     for (i, sides) in c.dims("padding")?.chunks_exact(2).enumerate() {
         let dim = x.rank().checked_sub(i + 1).ok_or_else(|| OpError::invalid("more padding than dimensions"))?;
-        let (n, out) = (x.shape()[dim].clone(), g.shape()[dim].clone());
+        let (n, out) = (x.extent(dim), g.extent(dim));
         let last = s.size(&(&n - 1), DType::I64);
         let place = s.iota(&out, DType::I64) - s.size(&sides[0], DType::I64);
         let source = if reflect { last - (last - place.abs()).abs() } else { place.max(0.0).min(last) };
