@@ -39,7 +39,8 @@ fn evaluation_agrees_with_pytorch_and_inference_with_evaluation() {
             }
         }
     }
-    println!("{run} samples run, {unknown} of operators that are not in the table; refused: {refused:?}");
+    let failed = failures.count();
+    println!("{run} samples run, {failed} fail, {unknown} are of operators not in the table; refused: {refused:?}");
     // What is refused is complex arithmetic and other corners; a family must not slip into it.
     let refusals: usize = refused.values().sum();
     assert!(refusals * 50 < run, "{refusals} of {run} samples are refused: {refused:?}");
