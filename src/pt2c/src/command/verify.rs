@@ -2,6 +2,7 @@
 
 use super::{Outcome, settings, show_warnings};
 use crate::compile::{self, Compiled, Settings};
+use crate::execute::Results;
 use crate::verify::{self, Distance, Sizes};
 use crate::{decompositions, execute, leaves, tensors};
 use clap::Args;
@@ -50,7 +51,7 @@ pub fn run(flags: &Flags) -> Outcome {
                         tally.refused += 1;
                         println!("call {call}: {}: both refuse: {why}", shapes(&inputs));
                     }
-                    Both::Answer(lines) => {
+                    Both::Answer { lines, .. } => {
                         tally.compare(call, &lines);
                         break;
                     }
@@ -59,27 +60,25 @@ pub fn run(flags: &Flags) -> Outcome {
         }
     } else {
         let inputs = leaves::inputs(&program, &tensors::read_all(&flags.inputs)?)?;
-        match both(&program, &compiled, &settings, &inputs)? {
+        let (mut lines, found) = match both(&program, &compiled, &settings, &inputs)? {
             Both::Refuse(why) => return Err(Diagnostic::error(why)),
-            Both::Answer(lines) => tally.compare(0, &lines),
-        }
+            Both::Answer { lines, found } => (lines, found),
+        };
         if let Some(path) = &flags.outputs {
-            let mut recorded = execute::Results::default();
+            let mut recorded = Results::default();
             tensors::read(path, &mut recorded.outputs)?;
-            let mut instance = execute::instance(&compiled, &settings, 1)?;
-            let found = execute::call(&program, &mut instance, &inputs, &tensors::Tensors::new())?;
-            let lines = verify::distances(&recorded, &found);
-            let lines: Vec<_> = lines.into_iter().map(|(name, d)| (format!("recorded {name}"), d)).collect();
-            tally.compare(0, &lines);
+            let further = verify::distances(&recorded, &found);
+            lines.extend(further.into_iter().map(|(name, distance)| (format!("recorded {name}"), distance)));
         }
+        tally.compare(0, &lines);
     }
     tally.conclude()
 }
 
 /// What the compiled program and the interpreter make of one call.
 enum Both {
-    /// Tensors by name, and how far they are from each other.
-    Answer(Vec<Line>),
+    /// Tensors by name and how far they are from each other, and what the compiled program returned.
+    Answer { lines: Vec<Line>, found: Results },
     /// Both say that these inputs cannot be computed: what the interpreter says.
     Refuse(String),
 }
@@ -96,8 +95,11 @@ fn both(program: &Program, compiled: &Compiled, settings: &Settings, inputs: &[I
     let found = execute::call(program, &mut instance, inputs, &tensors::Tensors::new());
     let wanted = execute::oracle(program, inputs, &tensors::Tensors::new());
     match (wanted, found) {
-        (Ok(wanted), Ok(found)) => Ok(Both::Answer(verify::distances(&wanted, &found))),
-        (Ok(_), Err(error)) => Ok(Both::Answer(vec![("the call".to_string(), Err(error.message))])),
+        (Ok(wanted), Ok(found)) => Ok(Both::Answer { lines: verify::distances(&wanted, &found), found }),
+        (Ok(_), Err(error)) => {
+            let lines = vec![("the call".to_string(), Err(error.message))];
+            Ok(Both::Answer { lines, found: Results::default() })
+        }
         (Err(error), Ok(_)) => Err(error),
         (Err(wanted), Err(_)) => Ok(Both::Refuse(wanted.message)),
     }
