@@ -187,6 +187,12 @@ CASES = {
     "recurrent_wide": """
         wide_lstm(steps)[0][..., ::16]; wide_lstm(steps)[2][..., ::16]; wide_gru(steps)[0][..., ::16]; wide_gru(steps)[1][..., ::16]; wide_rnn(steps)[0][..., ::16]
     """,
+    "products_wide": """
+        F.linear(grown(x, 512), waves(512, 512), waves(512, 1)[:, 0])[:, ::8]; F.gelu(F.linear(grown(x, 576), waves(500, 576)))[:, ::7]
+        (F.linear(grown(x, 512) * tens(x), waves(520, 512)) / tens(x))[:, ::9]; F.linear(torch.where(torch.arange(x.shape[0])[:, None] == 2, torch.nan, grown(x, 514)), waves(514, 514))[:, ::11]
+        F.conv2d(torch.sin(img[:, :1] + torch.arange(256.0)[:, None, None] * 0.37), waves(1056, 256)[..., None, None])[:, ::48]; (grown(x, 512) @ waves(512, 516))[:, ::10]
+        F.linear(grown(waves(45, 1) * 9 + x.sum() * 0.01, 256), waves(301, 256)).relu()[::3, ::5]; F.linear(grown(waves(64, 1) * 9 + x.sum() * 0.01, 194), waves(192, 194), waves(192, 1)[:, 0]).tanh()[::5, ::3]
+    """,
     "blocks": """
         x @ y.t(); x.t() @ row.expand(x.shape[0], -1).exp(); bf @ bf.t(); F.linear(rows, W8, ROW8); F.conv2d(img, C3, BIAS, padding=1); F.conv2d(img, C1)
         F.conv2d(img, C3, stride=2, padding=1); F.conv2d(img, D3, padding=1, groups=3); F.conv1d(line, C13, padding=1); F.conv1d(line, G12, groups=4, padding=1)
@@ -215,6 +221,16 @@ CASES = {
 def waves(rows, columns):
     """A matrix that archives hold as a formula."""
     return (torch.arange(rows * columns) * 7919 % 97 - 48).reshape(rows, columns) / (60 * math.sqrt(columns))
+
+
+def grown(x, columns):
+    """Rows of many values from the first column."""
+    return torch.sin(x[:, :1] + torch.arange(columns) * 0.37)
+
+
+def tens(x):
+    """A power of ten for each row, from 1e-15 to 1e15."""
+    return 10.0 ** (torch.arange(x.shape[0]) * 5 % 7 * 5 - 15)[:, None]
 
 
 def layer(kind, gates, units, x):
@@ -327,7 +343,7 @@ def exportable(expression, least, all_sizes):
 
 def record(family):
     torch.manual_seed(0)
-    all_sizes = LARGE if family == "blocks" else SIZES
+    all_sizes = LARGE if family in ("blocks", "products_wide") else SIZES
     expressions = [e.strip() for line in CASES[family].strip().splitlines() for e in line.split(";")]
     groups = {least: [] for least in LEAST}
     for expression in filter(None, expressions):

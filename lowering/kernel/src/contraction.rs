@@ -135,6 +135,25 @@ pub struct Winograd {
     pub epilogue: Epilogue,
 }
 
+/// A product with a constant matrix by [`crate::strassen`], whose first operand was summed by the kernel before:
+/// `out[m, n] = epilogue(scale[m] · Σ_p Σ_k v[p, m mod M/2, k] · (p's factor of b)[k, n])`, in f32.
+#[derive(Clone, Debug)]
+pub struct Strassen {
+    /// Row symbol and extent.
+    pub m: (Symbol, Dim),
+    /// Column symbol and extent (static): the vectorised dimension.
+    pub n: (Symbol, Dim),
+    /// Contracted symbol and extent (static and even).
+    pub k: (Symbol, Dim),
+    /// Parameter of the sums: `[7, ⌈M/2⌉]` rows of K/2 elements [`crate::strassen::row_stride`] apart, then a scale for
+    /// each of `2·⌈M/2⌉` rows.
+    pub v: usize,
+    /// Parameter and address, over k and n, of the matrix, a constant; the target brings it into its basis and packs it.
+    pub b: (usize, Dim),
+    /// What is stored, over m and n.
+    pub epilogue: Epilogue,
+}
+
 /// `out[b…, h, i, e] = Σ_j softmax_j(scale · Σ_d q[b…, h, i, d] k[b…, h', j, d] + mask[b…, h, i, j]) · v[b…, h', j, e]`
 /// with `h' = h / (Hq / Hkv)`.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! The data types of kernel IR.
 
-use crate::{Attention, Convolution, Matmul, Winograd};
+use crate::{Attention, Convolution, Matmul, Strassen, Winograd};
 use pt2c_ir::dim::{Dim, Scope, Symbol};
 use pt2c_ir::{Bytes, DType, LocationId};
 
@@ -212,6 +212,8 @@ pub enum Body {
     Convolution(Convolution),
     /// Second half of a 3×3 convolution by minimal filtering.
     Winograd(Winograd),
+    /// Second half of a product with a constant matrix in fewer multiplications.
+    Strassen(Strassen),
     /// Scaled dot-product attention.
     Attention(Attention),
     /// Sorting of lines.
@@ -484,6 +486,8 @@ pub enum UnaryOp {
     Lgamma,
     Digamma,
     Sigmoid,
+    /// `x·(1 + erf(x/√2))/2`.
+    Gelu,
 }
 
 /// Binary functions.

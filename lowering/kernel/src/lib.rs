@@ -31,6 +31,7 @@ pub mod lower;
 pub mod plan_memory;
 mod print;
 mod quantize;
+pub mod strassen;
 mod types;
 pub mod verify;
 pub mod winograd;

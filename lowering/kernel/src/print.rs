@@ -23,7 +23,7 @@
 
 use crate::{
     Access, Attention, BinaryOp, Body, Bound, Buffer, BufferId, BufferKind, CompareOp, Convolution, Epilogue, Expr,
-    For, Kernel, KernelProgram, LoopKind, Matmul, MatmulB, ReduceOp, Sort, Step, Stmt, Winograd,
+    For, Kernel, KernelProgram, LoopKind, Matmul, MatmulB, ReduceOp, Sort, Step, Stmt, Strassen, Winograd,
 };
 use pt2c_ir::DType;
 use pt2c_ir::dim::{Dim, Symbol};
@@ -74,6 +74,7 @@ pub fn print_kernel(kernel: &Kernel) -> String {
         Body::Matmul(m) => printer.matmul(m),
         Body::Convolution(c) => printer.convolution(c),
         Body::Winograd(w) => printer.winograd(w),
+        Body::Strassen(s) => printer.strassen(s),
         Body::Attention(a) => printer.attention(a),
         Body::Sort(s) => printer.sort(s),
         Body::Custom(c) => {
@@ -314,6 +315,15 @@ impl Printer<'_> {
         let (v, weight) = (self.param(w.v), self.param(w.w));
         self.line(&format!("tiles {v} [{rows}, {columns}] of {} channels, weight constant {weight}", w.input_channels));
         self.epilogue("winograd:f32", &w.epilogue);
+    }
+
+    fn strassen(&mut self, s: &Strassen) {
+        for (name, axis) in [("rows", &s.m), ("columns", &s.n), ("contracted", &s.k)] {
+            self.axes(name, std::slice::from_ref(axis));
+        }
+        let (v, b) = (self.param(s.v), self.element(s.b.0, &s.b.1));
+        self.line(&format!("sums {v}, constant {b}"));
+        self.epilogue("strassen:f32", &s.epilogue);
     }
 
     fn attention(&mut self, a: &Attention) {

@@ -64,6 +64,7 @@ pub fn unary(op: UnaryOp) -> UnaryFn {
         UnaryOp::Lgamma => f::LGAMMA,
         UnaryOp::Digamma => f::DIGAMMA,
         UnaryOp::Sigmoid => f::SIGMOID,
+        UnaryOp::Gelu => f::GELU,
     })
 }
 

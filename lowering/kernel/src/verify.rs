@@ -251,6 +251,17 @@ impl<'k> Checker<'k> {
                 self.axes(&w.spatial);
                 self.epilogue(&w.epilogue, DType::F32);
             }
+            Body::Strassen(s) => {
+                if s.n.1.as_int().is_none() || s.k.1.as_int().is_none_or(|k| k % 2 != 0) {
+                    self.report(format!("it cannot halve {} contracted elements of {} columns", s.k.1, s.n.1));
+                }
+                self.axes(&[s.m.clone(), s.n.clone(), s.k.clone()]);
+                self.param(s.v, Access::Read);
+                self.operand(s.b.0, &s.b.1);
+                self.linear(&s.b.1);
+                self.scope.pop();
+                self.epilogue(&s.epilogue, DType::F32);
+            }
             Body::Sort(s) => {
                 for d in [&s.outer, &s.len, &s.inner, &s.keep, &s.areas] {
                     self.dim(d);

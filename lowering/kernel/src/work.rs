@@ -95,6 +95,13 @@ impl Count {
                 self.access(w.w, f64::INFINITY);
                 self.epilogue(&w.epilogue, outputs);
             }
+            Body::Strassen(s) => {
+                let [rows, columns, depth] = [&s.m, &s.n, &s.k].map(|(_, n)| self.size(n));
+                self.operations += 2.0 * rows * columns * depth;
+                self.access(s.v, f64::INFINITY);
+                self.access(s.b.0, depth * columns);
+                self.epilogue(&s.epilogue, rows * columns);
+            }
             Body::Attention(a) => self.attention(a),
             // What the function does, only its author knows.
             Body::Custom(_) => (0..self.accesses.len()).for_each(|param| self.access(param, f64::INFINITY)),

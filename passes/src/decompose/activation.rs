@@ -4,7 +4,7 @@ use super::common::{plus, times, wide};
 use super::unary::{greater, less};
 use super::{Builder, Decomposition, Val};
 use pt2c_ops::{Call, OpError};
-use std::f64::consts::{FRAC_1_SQRT_2, PI};
+use std::f64::consts::PI;
 
 /// A function of the operand in the dtype that composites compute in.
 macro_rules! activation {
@@ -79,17 +79,15 @@ pub const TABLE: &[(&str, Decomposition)] = &[
         b.sub(low, rest)
     }),
     activation!("gelu", |b, c, x| {
-        let gate = if c.str("approximate")? == "tanh" {
-            let square = b.mul(x, x)?;
-            let cube = b.mul(square, x)?;
-            let cubic = times(b, cube, 0.044715)?;
-            let sum = b.add(x, cubic)?;
-            let inner = times(b, sum, (2.0 / PI).sqrt())?;
-            b.tanh(inner)?
-        } else {
-            let inner = times(b, x, FRAC_1_SQRT_2)?;
-            b.erf(inner)?
-        };
+        if c.str("approximate")? != "tanh" {
+            return b.gelu(x);
+        }
+        let square = b.mul(x, x)?;
+        let cube = b.mul(square, x)?;
+        let cubic = times(b, cube, 0.044715)?;
+        let sum = b.add(x, cubic)?;
+        let inner = times(b, sum, (2.0 / PI).sqrt())?;
+        let gate = b.tanh(inner)?;
         let (gate, half) = (plus(b, gate, 1.0)?, times(b, x, 0.5)?);
         b.mul(half, gate)
     }),

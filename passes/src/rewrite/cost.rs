@@ -98,7 +98,7 @@ fn weight(op: &str) -> u64 {
         | "prim.cast" | "prim.bitcast" | "prim.and" | "prim.or" | "prim.xor" | "prim.not" | "prim.eq" | "prim.ne"
         | "prim.lt" | "prim.le" | "prim.gt" | "prim.ge" => 60,
         "prim.div" | "prim.sqrt" | "prim.rsqrt" | "prim.reciprocal" => 250,
-        "prim.sigmoid" | "prim.exp" => 450,
+        "prim.sigmoid" | "prim.exp" | "prim.gelu" => 450,
         "prim.pow" => 1500,
         _ => 600,
     }

@@ -163,6 +163,7 @@ impl<'a> Builder<'a> {
         lgamma "lgamma" "`ln |Γ(x)|`.";
         digamma "digamma" "Derivative of `ln Γ`.";
         sigmoid "sigmoid" "`1/(1 + e^-x)`.";
+        gelu "gelu" "`x·(1 + erf(x/√2))/2`.";
         not "not" "Bitwise complement; logical for booleans.";
         conj "conj" "Complex conjugate.";
         is_nan "is_nan" "Whether an element is NaN.";

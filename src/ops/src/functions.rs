@@ -46,6 +46,8 @@ pub const ERFC: Unary = Unary::new("erfc", libm::erfc);
 pub const ERFINV: Unary = Unary::new("erfinv", special::erfinv);
 pub const LGAMMA: Unary = Unary::new("lgamma", special::lgamma);
 pub const DIGAMMA: Unary = Unary::new("digamma", special::digamma);
+/// `x·(1 + erf(x/√2))/2`.
+pub const GELU: Unary = Unary::new("gelu", special::gelu);
 pub const SIGMOID: Unary = Unary::new("sigmoid", special::sigmoid).complex(|z| ((-z).exp() + 1.0).inv());
 /// Bitwise; logical for booleans.
 pub const NOT: Unary = Unary::new("not", same).no_float().int(|x| !x).bool(|b| !b);

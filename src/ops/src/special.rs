@@ -1,6 +1,11 @@
 //! Scalar functions of f64 that neither std nor libm has, to (nearly) full precision.
 
-use std::f64::consts::{FRAC_2_SQRT_PI, LN_2, PI, SQRT_2};
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, LN_2, PI, SQRT_2};
+
+/// `x·(1 + erf(x/√2))/2`.
+pub fn gelu(x: f64) -> f64 {
+    0.5 * x * libm::erfc(-x * FRAC_1_SQRT_2)
+}
 
 /// `1 / (1 + e^-x)` without overflow.
 pub fn sigmoid(x: f64) -> f64 {

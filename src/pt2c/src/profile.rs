@@ -78,6 +78,7 @@ fn kind(kernel: &Kernel) -> &'static str {
         Body::Convolution(c) if c.groups > 1 && c.groups == c.input_channels => "depthwise",
         Body::Convolution(_) => "conv",
         Body::Winograd(_) => "winograd",
+        Body::Strassen(_) => "strassen",
         Body::Attention(_) => "attention",
         Body::Sort(_) => "sort",
         Body::Routine(_) => "routine",

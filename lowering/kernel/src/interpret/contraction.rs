@@ -3,7 +3,7 @@
 use super::InterpretError;
 use super::code::{Action, Address, Code, Compiler, Frame};
 use crate::winograd::{INPUTS, OUTPUT, OUTPUTS, window_factors};
-use crate::{Attention, Convolution, Epilogue, Matmul, MatmulB, Var, Winograd};
+use crate::{Attention, Convolution, Epilogue, Matmul, MatmulB, Strassen, Var, Winograd, strassen as seven};
 use pt2c_ir::DType;
 use pt2c_ir::dim::{Dim, Symbol};
 use pt2c_ops::{Scalar, round_to, wrap_to};
@@ -275,6 +275,40 @@ pub fn winograd(compiler: &mut Compiler<'_>, frame: &mut Frame<'_>, w: &Winograd
             }
         }
         done.run(frame, Scalar::Float(round_to(DType::F32, sum)))
+    })
+}
+
+/// `Body::Strassen`. Columns are paired with their neighbours, the last one with zeros where it has none.
+pub fn strassen(compiler: &mut Compiler<'_>, frame: &mut Frame<'_>, s: &Strassen) -> Result<()> {
+    let (m, n) = (axis(compiler, frame, &s.m)?, axis(compiler, frame, &s.n)?);
+    let k = axis(compiler, frame, &s.k)?;
+    let b = address(compiler, frame, &s.b.1)?;
+    let done = finish(compiler, frame, &s.epilogue, DType::F32)?;
+    let (rows, half) = ((m.extent + 1) / 2, k.extent / 2);
+    let stride = seven::row_stride(half);
+    nest(frame, &[&m, &n], &mut |frame| {
+        let at = |axis: &Axis| frame.symbols.get(axis.slot).copied().unwrap_or(0);
+        let (i, j) = (at(&m), at(&n));
+        let takes = &seven::OUTPUT[(i / rows.max(1) * 2 + j % 2) as usize];
+        let mut sum = 0.0;
+        for step in 0..half {
+            let mut quarters = [0.0; seven::QUARTERS];
+            for (quarter, value) in (0..).zip(&mut quarters) {
+                let column = j / 2 * 2 + quarter % 2;
+                if column < n.extent {
+                    frame.bind(n.slot, column);
+                    frame.bind(k.slot, step + quarter / 2 * half);
+                    *value = frame.load(s.b.0, frame.int(&b)?)?.to_f64();
+                }
+            }
+            for product in (0..seven::PRODUCTS).filter(|p| takes[*p]) {
+                let row = product as i64 * rows + i % rows;
+                sum += frame.load(s.v, row * stride + step)?.to_f64() * seven::factor(product, &quarters);
+            }
+        }
+        frame.bind(n.slot, j);
+        let scale = frame.load(s.v, seven::PRODUCTS as i64 * rows * stride + i)?.to_f64();
+        done.run(frame, Scalar::Float(round_to(DType::F32, sum * scale)))
     })
 }
 

@@ -172,6 +172,7 @@ impl Machine<'_> {
             Body::Matmul(m) => contraction::matmul(&mut compiler, &mut frame, m),
             Body::Convolution(c) => contraction::convolution(&mut compiler, &mut frame, c),
             Body::Winograd(w) => contraction::winograd(&mut compiler, &mut frame, w),
+            Body::Strassen(s) => contraction::strassen(&mut compiler, &mut frame, s),
             Body::Attention(a) => contraction::attention(&mut compiler, &mut frame, a),
             Body::Sort(s) => sort::sort(kernel, buffers, &mut self.memory, s, &self.roots),
             Body::Custom(c) => {

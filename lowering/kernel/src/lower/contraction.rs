@@ -181,6 +181,38 @@ fn is_rows(matmul: &Matmul, (batch, extent): &(Symbol, Dim)) -> bool {
     rows.is_one() || in_order && !super::collapse::epilogue_uses_as_value(&matmul.epilogue, batch, m)
 }
 
+/// A convolution with a constant window of one element that moves by one, as a product: pixels are rows.
+pub fn as_matmul(c: &Convolution) -> Option<Matmul> {
+    let ones = [&c.window, &c.stride].into_iter().flatten().all(|n| *n == 1);
+    let same = c.spatial.iter().map(|(_, n)| n).eq(&c.input_spatial) && c.pad_low.iter().all(Dim::is_zero);
+    if !(ones && same && c.groups == 1 && c.weight_is_constant) {
+        return None;
+    }
+    let k = (Symbol::from("input_channel"), Dim::int(c.input_channels));
+    let [image, channel, spatial @ ..] = c.x.1.as_slice() else { return None };
+    let pixels: Vec<(Symbol, Dim)> = std::iter::once(&c.batch).chain(&c.spatial).cloned().collect();
+    let strides = std::iter::once(image).chain(spatial);
+    let address =
+        pixels.iter().zip(strides).fold(c.x_offset.clone(), |at, (pixel, stride)| &at + &(&coordinate(pixel) * stride));
+    let mut batch = pixels;
+    let m = batch.pop()?;
+    let n = c.channel.clone();
+    let b = &(&coordinate(&n) * c.input_channels) + &coordinate(&k);
+    let mut matmul = Matmul {
+        batch,
+        m,
+        a: (c.x.0, &address + &(&coordinate(&k) * channel)),
+        b: MatmulB::Constant { param: c.w, address: b },
+        n,
+        k,
+        accumulator: c.accumulator,
+        rounding: None,
+        epilogue: c.epilogue.clone(),
+    };
+    merge_batch_into_rows(&mut matmul);
+    Some(matmul)
+}
+
 fn ints(arg: &Arg) -> Result<Vec<i64>, LowerError> {
     arg.as_ints().ok_or(LowerError::Malformed("a convolution parameter that is not known"))
 }

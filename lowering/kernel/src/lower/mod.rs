@@ -17,6 +17,8 @@ mod routine;
 mod scalar;
 mod sequence;
 mod sort;
+mod statements;
+mod strassen;
 mod winograd;
 
 use crate::{Body as KernelBody, Buffer, BufferId, BufferKind, Kernel, KernelId, KernelProgram, Step};
@@ -170,13 +172,15 @@ fn lower_region(
 pub struct Options {
     /// Whether 3×3 convolutions with many channels use [`crate::winograd`].
     pub winograd: bool,
+    /// Whether large products with constant matrices use [`crate::strassen`]; not with weights in fewer bits.
+    pub strassen: bool,
     /// What the weights of matrix products become; as they are by default.
     pub weights: Option<crate::WeightType>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { winograd: true, weights: None }
+        Options { winograd: true, strassen: true, weights: None }
     }
 }
 
@@ -364,6 +368,9 @@ impl Lowering<'_> {
         if self.options.winograd {
             lowered = lowered.into_iter().flat_map(winograd::split).collect();
         }
+        if self.options.strassen && self.options.weights.is_none() {
+            lowered = lowered.into_iter().flat_map(|whole| strassen::split(whole, &scope)).collect();
+        }
         let mut outputs = Vec::new();
         for value in outer.values(id) {
             let fact = outer.fact(value).cloned();
@@ -527,7 +534,7 @@ pub fn kinds(program: &KernelProgram) -> IndexMap<&'static str, usize> {
     for kernel in &program.kernels {
         let kind = match kernel.body {
             KernelBody::Loops(_) => "loops",
-            KernelBody::Matmul(_) => "matmul",
+            KernelBody::Matmul(_) | KernelBody::Strassen(_) => "matmul",
             KernelBody::Convolution(_) | KernelBody::Winograd(_) => "convolution",
             KernelBody::Attention(_) => "attention",
             KernelBody::Sort(_) => "sort",

@@ -51,6 +51,7 @@ pub const TABLE: &[(&str, Scalar)] = &[
     ("lgamma", Scalar::Unary(UnaryOp::Lgamma)),
     ("digamma", Scalar::Unary(UnaryOp::Digamma)),
     ("sigmoid", Scalar::Unary(UnaryOp::Sigmoid)),
+    ("gelu", Scalar::Unary(UnaryOp::Gelu)),
     ("add", Scalar::Binary(BinaryOp::Add)),
     ("sub", Scalar::Binary(BinaryOp::Sub)),
     ("mul", Scalar::Binary(BinaryOp::Mul)),

@@ -1,10 +1,9 @@
 //! 3×3 convolutions in two kernels: the transform of the input's tiles, and their products ([`crate::winograd`]).
 
+use super::statements::{Statements, binary, compare, over};
 use super::{Binding, Lowered};
 use crate::winograd::{INPUT, INPUTS, OUTPUTS, PRODUCTS};
-use crate::{
-    Access, BinaryOp, Body, CompareOp, Convolution, Expr, For, Kernel, LoopKind, Param, Stmt, UnaryOp, Var, Winograd,
-};
+use crate::{Access, BinaryOp, Body, CompareOp, Convolution, Expr, Kernel, LoopKind, Param, Stmt, Winograd};
 use pt2c_ir::dim::{Dim, Symbol};
 use pt2c_ir::{DType, Fact};
 
@@ -94,8 +93,8 @@ fn transform(c: &Convolution, tiles: &[Dim; 2], kernel: &Kernel) -> Kernel {
         }
     }
     // Bᵀ from the left, then B from the right.
-    let rows = body.combine(&piece, |i, j, k| (k * INPUTS + j, INPUT[i][k]));
-    let values = body.combine(&rows, |i, j, k| (i * INPUTS + k, INPUT[j][k]));
+    let rows = combine(&mut body, &piece, |i, j, k| (k * INPUTS + j, INPUT[i][k]));
+    let values = combine(&mut body, &rows, |i, j, k| (i * INPUTS + k, INPUT[j][k]));
     let tile = &(&(&Dim::sym(n.clone()) * &tiles[0]) + &Dim::sym(ty.clone())) * &tiles[1];
     let tile = &tile + &Dim::sym(tx.clone());
     let all = &(&tiles[0] * &tiles[1]) * &c.batch.1;
@@ -104,9 +103,6 @@ fn transform(c: &Convolution, tiles: &[Dim; 2], kernel: &Kernel) -> Kernel {
         let address = &(&row * c.input_channels) + &Dim::sym(channel.clone());
         body.stmts.push(Stmt::Store { param: 1, address, value });
     }
-    let over = |var: Symbol, extent: &Dim, kind: LoopKind, body: Vec<Stmt>| {
-        Stmt::For(For { var, extent: extent.clone(), kind, carried: Vec::new(), body })
-    };
     let mut inner = around;
     inner.push(over(channel, &Dim::int(c.input_channels), LoopKind::Vector, body.take()));
     let nest = over(tx, &tiles[1], LoopKind::Parallel, inner);
@@ -120,52 +116,14 @@ fn transform(c: &Convolution, tiles: &[Dim; 2], kernel: &Kernel) -> Kernel {
     Kernel { name: format!("{}_tiles", kernel.name), params, body: Body::Loops(vec![nest]) }
 }
 
-/// Statements under construction.
-#[derive(Default)]
-struct Statements {
-    stmts: Vec<Stmt>,
-    vars: u32,
-}
-
-impl Statements {
-    /// Names a value.
-    fn define(&mut self, dtype: DType, value: Expr) -> Expr {
-        let var = Var(self.vars);
-        self.vars += 1;
-        self.stmts.push(Stmt::Let { var, dtype, value });
-        Expr::Var(var)
-    }
-
-    fn take(&mut self) -> Vec<Stmt> {
-        std::mem::take(&mut self.stmts)
-    }
-
-    /// A 4×4 matrix whose element `(i, j)` is `Σ_k factor · operand`, where `term(i, j, k)` names both; factors are 0 or ±1.
-    fn combine(&mut self, operands: &[Expr], term: impl Fn(usize, usize, usize) -> (usize, f64)) -> Vec<Expr> {
-        let mut out = Vec::new();
-        for at in 0..INPUTS * INPUTS {
-            let mut sum: Option<Expr> = None;
-            for k in 0..INPUTS {
+/// A 4×4 matrix whose element `(i, j)` is `Σ_k factor · operand`, where `term(i, j, k)` names both; factors are 0 or ±1.
+fn combine(body: &mut Statements, operands: &[Expr], term: impl Fn(usize, usize, usize) -> (usize, f64)) -> Vec<Expr> {
+    (0..INPUTS * INPUTS)
+        .map(|at| {
+            body.sum((0..INPUTS).map(|k| {
                 let (operand, factor) = term(at / INPUTS, at % INPUTS, k);
-                let x = operands[operand].clone();
-                sum = match (sum, factor) {
-                    (sum, 0.0) => sum,
-                    (None, f) if f > 0.0 => Some(x),
-                    (None, _) => Some(Expr::Unary(UnaryOp::Neg, Box::new(x))),
-                    (Some(s), f) => Some(binary(if f > 0.0 { BinaryOp::Add } else { BinaryOp::Sub }, s, x)),
-                };
-            }
-            let sum = sum.unwrap_or(Expr::Float(0.0, DType::F32));
-            out.push(self.define(DType::F32, sum));
-        }
-        out
-    }
-}
-
-fn binary(op: BinaryOp, a: Expr, b: Expr) -> Expr {
-    Expr::Binary(op, Box::new(a), Box::new(b))
-}
-
-fn compare(op: CompareOp, a: Expr, b: Expr) -> Expr {
-    Expr::Compare(op, Box::new(a), Box::new(b))
+                (factor, operands[operand].clone())
+            }))
+        })
+        .collect()
 }

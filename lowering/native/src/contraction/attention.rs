@@ -330,6 +330,7 @@ impl Attention<'_> {
         let columns = Columns {
             buffer: scratch.queries,
             base: Size::ZERO,
+            less: None,
             step: Size::Static(plan.block()),
             vectors: plan.queries,
             mask: None,
@@ -455,6 +456,7 @@ impl Attention<'_> {
                 let columns = Columns {
                     buffer,
                     base: base.add(b, e),
+                    less: None,
                     step,
                     vectors: plan.result_vectors,
                     mask: None,
@@ -481,7 +483,15 @@ impl Attention<'_> {
             let rest = (vectors % wide) as u32;
             if rest > 0 {
                 let e = Size::Static(vectors / wide * wide * lanes);
-                let columns = Columns { buffer, base: base.add(b, e), step, vectors: rest, mask: None, prefetch: None };
+                let columns = Columns {
+                    buffer,
+                    base: base.add(b, e),
+                    less: None,
+                    step,
+                    vectors: rest,
+                    mask: None,
+                    prefetch: None,
+                };
                 let columns = self.cut(b, columns, self.value_depth % lanes);
                 self.result_tile(b, block, row, e, columns, count);
             }

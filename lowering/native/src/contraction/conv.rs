@@ -5,6 +5,7 @@
 //! nothing in the interior: outer dimensions clamp the range of taps, the innermost one has tiles of its own
 //! ([`super::spatial`]).
 
+use super::finish::each_row;
 use super::micro::{Arithmetic, Columns, Rows, tile};
 use super::size::{Size, for_range};
 use super::spatial::{Axis, Segment};
@@ -35,6 +36,8 @@ pub struct Convolution {
     pub signed: bool,
     /// Register tile: pixels × vectors of output channels of a group ([`Convolution::choose_tile`]).
     pub tile: Tile,
+    /// Whether the epilogue is long: written for a pixel of a tile, not for each of its accumulators.
+    pub long_epilogue: bool,
 }
 
 /// Where an input lies; its spatial strides are in the axes.
@@ -121,6 +124,8 @@ impl Convolution {
         let task_rows = self.task_rows();
         let rows = rows(b, self.batch, &self.axes);
         let row_tasks = rows.ceil_div(b, task_rows);
+        let tile = i64::from(self.tile.rows) * self.tile.columns();
+        let waiting = self.long_epilogue.then(|| b.stack(tile as u64, self.accumulator));
         for_range(b, Size::Dynamic(begin), Size::Dynamic(end), |b, task| {
             let (column_task, row_task) = task.split(b, row_tasks);
             let (group, panel) = column_task.split(b, Size::Static(self.panels_per_group()));
@@ -131,7 +136,7 @@ impl Convolution {
             let whole = self.out_per_group / width;
             let rest = self.out_per_group % width;
             let mut columns = |b: &mut Func<'_>, vectors: u32, mask: Option<Val>| {
-                let block = Block { group, panel, vectors, mask };
+                let block = Block { group, panel, vectors, mask, waiting };
                 for_range(b, first, last, |b, row| self.row(b, &block, row, epilogue))
             };
             let whole_panel = |b: &mut Func<'_>| -> Option<Val> {
@@ -199,19 +204,18 @@ impl Convolution {
             let mut batch = vec![image];
             batch.extend(&position);
             let channel = self.first_channel(b, block);
-            for r in 0..pixels {
-                let o = o.plus(b, i64::from(r));
+            each_row(b, block.waiting, &acc, block.vectors, &mut |b, r, values| {
+                let o = o.add(b, r);
                 if let Some(slot) = batch.get_mut(1 + tiled) {
                     *slot = o;
                 }
-                for j in 0..block.vectors {
-                    let Some(value) = acc.get((r * block.vectors + j) as usize) else { continue };
+                for (j, value) in (0..).zip(values) {
                     let col = channel.plus(b, i64::from(j * self.tile.lanes));
                     let mask = block.mask.filter(|_| j + 1 == block.vectors);
                     epilogue(b, &Out { value: *value, batch: batch.clone(), row: o, col, mask })?;
                 }
-            }
-            Ok(())
+                Ok(())
+            })
         })
     }
 
@@ -254,6 +258,8 @@ struct Block {
     panel: Size,
     vectors: u32,
     mask: Option<Val>,
+    /// Where finished tiles wait for a long epilogue.
+    waiting: Option<Val>,
 }
 
 #[derive(Clone, Copy)]
@@ -337,6 +343,7 @@ impl Nest<'_> {
                     let columns = Columns {
                         buffer: self.weight.buffer,
                         base: w,
+                        less: None,
                         step: Size::Static(width),
                         vectors,
                         mask: None,

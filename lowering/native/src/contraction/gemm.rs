@@ -3,6 +3,7 @@
 //! A task is a block of rows and a few column panels of one batch. Inside, panels are the outer loop and row tiles the
 //! inner one, so that a panel of `b` is read from a near cache for all rows of the block.
 
+use super::finish::each_row;
 use super::micro::{Arithmetic, Columns, Rows, tile};
 use super::pieces::Scratch;
 use super::size::{Size, for_range};
@@ -34,6 +35,8 @@ pub struct Gemm<'a> {
     /// Products of bf16 pairs: `k` counts pairs, `b` is packed with a pair in the place of an f32 element, and rows of
     /// `a`, f32 with neighbouring columns, are rounded on the way.
     pub pairs: bool,
+    /// Whether the epilogue is long: written for a row of a tile, not for each of its accumulators.
+    pub long_epilogue: bool,
 }
 
 /// Where the second operand is.
@@ -100,6 +103,8 @@ impl Gemm<'_> {
     pub fn emit(&self, b: &mut Func<'_>, begin: Val, end: Val, epilogue: &mut Epilogue<'_>) -> Result<(), NativeError> {
         let blocking = self.blocking();
         let scratch = self.scratch(b);
+        let tile = i64::from(self.tile.rows) * self.tile.columns();
+        let waiting = self.long_epilogue.then(|| b.stack(tile as u64, self.accumulator));
         for_range(b, Size::Dynamic(begin), Size::Dynamic(end), |b, task| {
             let column_tasks = self.n.ceil_div(b, blocking.columns);
             let row_tasks = self.m.ceil_div(b, blocking.rows);
@@ -123,7 +128,7 @@ impl Gemm<'_> {
                 GemmB::Packed { .. } | GemmB::Grouped(_) => Size::ZERO,
                 GemmB::Strided(matrix) => (matrix.base)(b, &batch)?,
             };
-            let block = Block { row0, rows, a_base, b_base, batch: &batch, scratch };
+            let block = Block { row0, rows, a_base, b_base, batch: &batch, scratch, waiting };
             self.panels(b, &block, blocking, column_task, epilogue)
         })
     }
@@ -220,11 +225,11 @@ impl Gemm<'_> {
                     (base.add(b, skip), self.prefetch_per_step())
                 });
                 // Packed panels are padded: no mask for loads.
-                Columns { buffer: *buffer, base, step, vectors, mask: None, prefetch }
+                Columns { buffer: *buffer, base, less: None, step, vectors, mask: None, prefetch }
             }
             GemmB::Strided(matrix) => {
                 let base = block.b_base.add(b, column);
-                Columns { buffer: matrix.buffer, base, step: matrix.row, vectors, mask, prefetch: None }
+                Columns { buffer: matrix.buffer, base, less: None, step: matrix.row, vectors, mask, prefetch: None }
             }
         };
         let k = self.k;
@@ -320,16 +325,16 @@ impl Gemm<'_> {
         acc: &[Val],
         epilogue: &mut Epilogue<'_>,
     ) -> Result<(), NativeError> {
-        for r in 0..mr {
-            let row = row.plus(b, i64::from(r));
-            for j in 0..vectors {
-                let Some(value) = acc.get((r * vectors + j) as usize) else { continue };
+        let acc = acc.get(..(mr * vectors) as usize).unwrap_or_default();
+        each_row(b, block.waiting, acc, vectors, &mut |b, r, values| {
+            let row = row.add(b, r);
+            for (j, value) in (0..).zip(values) {
                 let col = column.plus(b, i64::from(j * self.tile.lanes));
                 let mask = mask.filter(|_| j + 1 == vectors);
                 epilogue(b, &Out { value: *value, batch: block.batch.to_vec(), row, col, mask })?;
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }
 
@@ -342,4 +347,6 @@ pub(super) struct Block<'a> {
     pub batch: &'a [Size],
     /// Where operands are copied on the way, if they are.
     pub scratch: Option<Scratch>,
+    /// Where finished tiles wait for a long epilogue.
+    pub waiting: Option<Val>,
 }

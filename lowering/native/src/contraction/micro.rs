@@ -11,6 +11,8 @@ pub(super) struct Columns {
     pub buffer: Val,
     /// Address of the block's first element.
     pub base: Size,
+    /// Address of the first element of what is subtracted from the values, laid out as they are.
+    pub less: Option<Size>,
     /// Distance between steps of the contracted index; columns are neighbours.
     pub step: Size,
     /// Vectors in the block.
@@ -133,7 +135,9 @@ pub(super) fn tile(
         })
         .collect();
     contracted_loop(b, extent, unroll(mr * nv), acc, &mut |b, k, count, acc| {
-        let from_b = k.mul(b, columns.step).add(b, columns.base);
+        let along = k.mul(b, columns.step);
+        let from_b = along.add(b, columns.base);
+        let from_less = columns.less.map(|base| along.add(b, base));
         let ka = k.mul(b, rows.step);
         let from_a: Vec<Size> = match rows.row {
             Size::Static(_) => vec![ka.add(b, rows.base)],
@@ -163,7 +167,13 @@ pub(super) fn tile(
                     }
                     _ => b.vload(columns.buffer, address, lanes),
                 };
-                vectors.push(widen(b, v, elem, signed));
+                let mut v = widen(b, v, elem, signed);
+                if let Some(from) = from_less {
+                    let address = from.add(b, step).plus(b, i64::from(j * lanes)).val(b);
+                    let less = b.vload(columns.buffer, address, lanes);
+                    v = b.subf(v, less);
+                }
+                vectors.push(v);
             }
             let step = rows.step.times(b, kk);
             for r in 0..mr as usize {

@@ -13,6 +13,7 @@
 mod attention;
 mod conv;
 mod depthwise;
+mod finish;
 mod gemm;
 mod grouped;
 mod micro;
@@ -21,6 +22,7 @@ mod panel;
 mod pieces;
 mod size;
 mod spatial;
+mod strassen;
 pub mod tile;
 mod winograd;
 
@@ -31,6 +33,7 @@ pub use gemm::{Blocking, Gemm, GemmB};
 pub use grouped::Grouped;
 pub use size::Size;
 pub use spatial::Axis;
+pub use strassen::Strassen;
 pub use winograd::Winograd;
 
 use crate::NativeError;

@@ -136,6 +136,81 @@ pub fn winograd(data: &[u8], out: usize, input: usize, panel: usize, lanes: usiz
     Some(packed)
 }
 
+/// Elements in front of the scales of a matrix packed by [`strassen`], for half the contracted extent.
+pub fn strassen_scales(half: i64, n: i64, panel: i64, lanes: i64) -> i64 {
+    let (panel, lanes) = (panel.max(1), lanes.max(1));
+    let (rest, _) = super::strassen::rest_of(n % (2 * panel), lanes as u32);
+    4 * half * (n / (2 * panel) * panel + i64::from(rest) * lanes)
+}
+
+/// Packs a dense row-major f32 `[k, n]` matrix for Strassen's algorithm ([`pt2c_kernel::strassen`]): for each pair of
+/// neighbouring panels of columns the four quarters in their basis, `[k/2][panel]` each, columns scaled by powers of two;
+/// behind all of them, the inverse scales, column by column. The last pair's panels are only as wide as whole vectors of
+/// `lanes` need. A column with an infinite element or NaN is zero, its inverse scale NaN.
+///
+/// `None` if `data` has another length, `k` is odd, or a size overflows.
+pub fn strassen(data: &[u8], k: usize, n: usize, panel: usize, lanes: usize) -> Option<Vec<u8>> {
+    use pt2c_kernel::strassen::BASIS;
+    let (panel, lanes) = (panel.max(1), lanes.max(1));
+    if data.len() != k.checked_mul(n)?.checked_mul(4)? || k % 2 != 0 {
+        return None;
+    }
+    let values: Vec<f32> = data.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    let mut largest = vec![0f32; n];
+    for row in values.chunks_exact(n.max(1)) {
+        for (largest, x) in largest.iter_mut().zip(row) {
+            // A comparison with NaN fails: NaN stays.
+            if !(x.abs() <= *largest) {
+                *largest = x.abs();
+            }
+        }
+    }
+    // The power of two at or below the largest magnitude, far enough from the ends that its inverse is a normal number.
+    let power = |x: &f32| f32::from_bits((x.to_bits() & f32::INFINITY.to_bits()).clamp(1 << 23, 253 << 23));
+    let half = k / 2;
+    let all = usize::try_from(strassen_scales(half as i64, n as i64, panel as i64, lanes as i64)).ok()?;
+    let mut out: Vec<f32> = Vec::with_capacity(all.checked_add(n)?);
+    let scaled = |row: usize, column: usize, end: usize| -> f64 {
+        match largest.get(column) {
+            Some(most) if column < end && most.is_finite() => {
+                f64::from(values.get(row * n + column).copied().unwrap_or(0.0)) / f64::from(power(most))
+            }
+            _ => 0.0,
+        }
+    };
+    let mut first = 0;
+    while first < n {
+        let (vectors, exist) = super::strassen::rest_of((n - first).min(2 * panel) as i64, lanes as u32);
+        let width = vectors as usize * lanes;
+        let second = first + width;
+        let end = second + exist[1] as usize;
+        for combination in BASIS {
+            for row in 0..half {
+                for j in 0..width {
+                    let quarters = [
+                        (row, first + j, second),
+                        (row, second + j, end),
+                        (row + half, first + j, second),
+                        (row + half, second + j, end),
+                    ];
+                    let sum: f64 = combination
+                        .iter()
+                        .zip(quarters)
+                        .filter(|(factor, _)| **factor != 0.0)
+                        .map(|(factor, (row, column, end))| factor * scaled(row, column, end))
+                        .sum();
+                    out.push(sum as f32);
+                }
+            }
+        }
+        first = second + width;
+    }
+    out.extend(largest.iter().map(|most| if most.is_finite() { power(most) } else { f32::NAN }));
+    // Whole vectors are read.
+    out.resize(all + first.max(n), 0.0);
+    Some(out.iter().flat_map(|x| x.to_le_bytes()).collect())
+}
+
 /// Packs a depthwise weight, dense `[channels, 1, taps]`, into `[taps][channels]`.
 ///
 /// `None` if `data` has another length.
@@ -199,6 +274,40 @@ mod tests {
             }
         }
         assert_eq!(columns(&data, 4, k, n, 4, 2), columns_transposed(&transposed, 4, k, n, 4, 2));
+    }
+
+    #[test]
+    fn the_basis_of_strassens_algorithm_holds_the_matrix() {
+        for (k, n, panel, lanes) in [(4, 16, 4, 4), (6, 21, 8, 4), (2, 3, 16, 8), (8, 50, 12, 4)] {
+            let value = |i: usize, j: usize| ((i * 7 + j * 3) % 11) as f32 * 2f32.powi(j as i32 % 9 - 4) - 2.0;
+            let data: Vec<u8> = (0..k * n).flat_map(|e| value(e / n, e % n).to_le_bytes()).collect();
+            let packed = strassen(&data, k, n, panel, lanes).expect("right length");
+            let at = |place: usize| f32::from_bits(word(&packed, place));
+            let scales = strassen_scales(k as i64 / 2, n as i64, panel as i64, lanes as i64) as usize;
+            let mut found = vec![0f32; k * n];
+            for first in (0..n).step_by(2 * panel) {
+                let width = ((n - first).div_ceil(2 * lanes) * lanes).min(panel);
+                for (row, j) in (0..k / 2).flat_map(|row| (0..width).map(move |j| (row, j))) {
+                    let [b11, b21, b22, mixed] =
+                        [0, 1, 2, 3].map(|q| at(first * 2 * k / 2 + (q * k / 2 + row) * width + j));
+                    let quarters = [
+                        (row, 0, b11),
+                        (row, width, b22 + b11 - mixed),
+                        (row + k / 2, 0, b21),
+                        (row + k / 2, width, b22),
+                    ];
+                    for (i, side, x) in quarters {
+                        let column = first + side + j;
+                        if column < n {
+                            found[i * n + column] = x * at(scales + column);
+                        }
+                    }
+                }
+            }
+            for (e, x) in found.iter().enumerate() {
+                assert!((x - value(e / n, e % n)).abs() <= 4e-7 * at(scales + e % n), "element {e} of {k} × {n}");
+            }
+        }
     }
 
     #[test]

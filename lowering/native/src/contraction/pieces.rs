@@ -183,8 +183,15 @@ impl Gemm<'_> {
         count: Size,
     ) -> Result<Columns, NativeError> {
         let width = i64::from(vectors * self.tile.lanes);
-        let dense =
-            |buffer, base| Columns { buffer, base, step: Size::Static(width), vectors, mask: None, prefetch: None };
+        let dense = |buffer, base| Columns {
+            buffer,
+            base,
+            less: None,
+            step: Size::Static(width),
+            vectors,
+            mask: None,
+            prefetch: None,
+        };
         match &self.b {
             GemmB::Packed { buffer } => {
                 let skip = k0.times(b, width);
@@ -223,6 +230,7 @@ impl Gemm<'_> {
                     return Ok(Columns {
                         buffer: matrix.buffer,
                         base,
+                        less: None,
                         step: matrix.row,
                         vectors,
                         mask,

@@ -179,6 +179,7 @@ impl Winograd {
             let columns = Columns {
                 buffer: self.factors,
                 base,
+                less: None,
                 step: Size::Static(width),
                 vectors: block.vectors,
                 mask: None,

@@ -447,6 +447,7 @@ fn math_function(op: UnaryOp) -> Option<MathFn> {
         UnaryOp::Lgamma => MathFn::Lgamma,
         UnaryOp::Digamma => MathFn::Digamma,
         UnaryOp::Sigmoid => MathFn::Sigmoid,
+        UnaryOp::Gelu => MathFn::Gelu,
         _ => return None,
     })
 }

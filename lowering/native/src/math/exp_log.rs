@@ -102,6 +102,26 @@ pub(super) fn exp2(o: &mut Ops<'_, '_>, x: Val) -> Val {
     scale(o, y, (n, nf))
 }
 
+/// f32 2^x for x ≤ 0, to 1e-7 of the result; 0 from −151 on.
+pub(super) fn exp2_negative(o: &mut Ops<'_, '_>, x: Val) -> Val {
+    let x = o.max_c(x, -160.0);
+    let (n, nf) = o.round(x);
+    let f = o.sub(x, nf);
+    let p = o.poly(
+        f,
+        &[
+            1.0,
+            0.693_147_206_248_525,
+            0.240_226_513_459_211_25,
+            0.055_503_277_906_038_36,
+            0.009_618_003_889_363_265,
+            0.001_340_026_989_050_449_9,
+            1.547_630_036_821_864e-4,
+        ],
+    );
+    scale(o, p, (n, nf))
+}
+
 /// f64 e^x to about 1e-12 relative, for |x| <= 700 (clamped); NaN stays.
 pub(super) fn wide_exp(w: &mut Ops<'_, '_>, x: Val) -> Val {
     let x = w.min_c(x, 700.0);

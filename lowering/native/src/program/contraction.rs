@@ -3,13 +3,13 @@
 //! Addresses are taken apart into strides, constant weights get a layout of their own ([`Packing`]), and the emitters'
 //! finished vectors go through the kernel's epilogue.
 
-use super::Range;
 use super::packing::Packing;
+use super::{Range, visit};
 use crate::NativeError;
 use crate::builder::{Elem, Func, Val};
 use crate::contraction::{
     Attention, Axis, Base, Convolution, Depthwise, Gemm, GemmB, Grouped, Image, Mask, MaskAt, Matrix, Out, Size,
-    Weight, Winograd, tile,
+    Strassen, Weight, Winograd, tile,
 };
 use crate::dims::Indices;
 use crate::loops::{Cx, Memory, Value, value_elem};
@@ -228,6 +228,7 @@ pub(super) fn matmul(
         signed: signed(params, mm.a.0) && signed(params, b_param),
         tile,
         pairs,
+        long_epilogue: visit::is_long(&mm.epilogue),
     };
     let finish = Finish {
         params: cx.params.clone(),
@@ -357,6 +358,7 @@ pub(super) fn convolution(
             accumulator: elem,
             signed,
             tile,
+            long_epilogue: visit::is_long(&c.epilogue),
         };
         conv.emit(&mut cx.b, begin, end, &mut apply)?;
         let rows = conv.task_rows();
@@ -412,6 +414,44 @@ pub(super) fn winograd(cx: &mut Cx<'_>, w: &kernel::Winograd, begin: Val, end: V
     Ok(Written {
         range: Range { extent: tasks, cost: Dim::int(work.max(1)), multiple: 1 },
         packings: vec![(w.w, packing)],
+    })
+}
+
+/// Writes the tasks `begin..end` of a product whose first operand is already summed.
+pub(super) fn strassen(cx: &mut Cx<'_>, s: &kernel::Strassen, begin: Val, end: Val) -> Result<Written, NativeError> {
+    let target = cx.b.target;
+    for (symbol, extent) in [&s.m, &s.n, &s.k] {
+        cx.ix.scope.declare_in(symbol, Dim::ZERO, extent.clone());
+    }
+    let unsupported = |what: &str| NativeError::Unsupported { what: format!("a product with {what}") };
+    let (b_strides, b_rest) = strides(&s.b.1, &[&s.k.0, &s.n.0])?;
+    let (Some(k), Some(n)) = (s.k.1.as_int(), s.n.1.as_int()) else { return Err(unsupported("unknown extents")) };
+    let [Some(k_stride), Some(n_stride), Some(offset)] =
+        [b_strides.first().and_then(Dim::as_int), b_strides.get(1).and_then(Dim::as_int), b_rest.as_int()]
+    else {
+        return Err(unsupported("a constant of unknown strides"));
+    };
+    let half_rows = s.m.1.ceil_div(&Dim::int(2));
+    let rows = size(cx, &half_rows)?;
+    let tile = tile::choose(target, Elem::F32, rows, Size::Static((n + 1) / 2));
+    let emitter =
+        Strassen { m: size(cx, &s.m.1)?, rows, n, half: k / 2, v: buffer(cx, s.v)?, b: buffer(cx, s.b.0)?, tile };
+    let finish = Finish {
+        params: cx.params.clone(),
+        indices: cx.ix.clone(),
+        epilogue: &s.epilogue,
+        accumulator: DType::F32,
+        lane: s.n.0.clone(),
+    };
+    emitter.emit(&mut cx.b, begin, end, &mut |b, out| finish.apply(b, out, &[(&s.m.0, out.row)]))?;
+    let tasks = half_rows.ceil_div(&Dim::int(emitter.task_rows())) * emitter.pairs();
+    let products = kernel::strassen::PRODUCTS as i64;
+    let work = emitter.task_rows() * products * emitter.half * i64::from(tile.vectors);
+    let (panel, lanes) = (tile.columns(), tile.lanes);
+    let packing = Packing::Strassen { k, n, k_stride, n_stride, offset, panel, lanes };
+    Ok(Written {
+        range: Range { extent: tasks, cost: Dim::int(work.max(1)), multiple: 1 },
+        packings: vec![(s.b.0, packing)],
     })
 }
 

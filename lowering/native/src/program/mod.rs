@@ -288,6 +288,7 @@ impl<'a> Writer<'a> {
             Body::Matmul(m) => contraction::matmul(cx, &kernel.params, m, begin, end)?,
             Body::Convolution(c) => contraction::convolution(cx, &kernel.params, c, begin, end)?,
             Body::Winograd(w) => contraction::winograd(cx, w, begin, end)?,
+            Body::Strassen(s) => contraction::strassen(cx, s, begin, end)?,
             Body::Attention(a) => contraction::attention(cx, a, begin, end)?,
             Body::Sort(s) => return Ok((Some(sort::sort(cx, &kernel.params, s, begin, end)?), Vec::new())),
             Body::Custom(c) => {

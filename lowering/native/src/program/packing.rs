@@ -18,6 +18,8 @@ pub(super) enum Packing {
     Convolution { groups: i64, out_per_group: i64, in_per_group: i64, taps: i64, panel: i64, lanes: u32 },
     /// The factors of 3×3 windows `[out, in, 3, 3]`: 16 matrices `[in, out]` in panels of columns.
     Winograd { out: i64, input: i64, panel: i64, lanes: u32 },
+    /// A matrix as of `Columns` in the basis of [`pack::strassen`].
+    Strassen { k: i64, n: i64, k_stride: i64, n_stride: i64, offset: i64, panel: i64, lanes: u32 },
     /// A dense matrix `[rows, columns]` as `[rows / panel, columns, panel]`; `[columns, rows]` for a panel of all rows.
     Transpose { rows: i64, columns: i64, panel: i64 },
     /// A depthwise weight `[channels, 1, taps]` with channels innermost.
@@ -60,6 +62,12 @@ impl Packing {
                 let (out, input, panel) = (n(out)?, n(input)?, n(panel)?);
                 let len = out.checked_mul(input)?.checked_mul(9)?.checked_mul(size)?;
                 pack::winograd(data.get(..len)?, out, input, panel, lanes as usize)
+            }
+            Packing::Strassen { k, n: columns, k_stride, n_stride, offset, panel, lanes } => {
+                let (k, columns, panel) = (n(k)?, n(columns)?, n(panel)?);
+                let (k_stride, n_stride, offset) = (n(k_stride)?, n(n_stride)?, n(offset)?);
+                let dense = gather(data, size, offset, (k, k_stride), (columns, n_stride))?;
+                pack::strassen(&dense, k, columns, panel, lanes as usize)
             }
             Packing::Transpose { rows, columns, panel } => {
                 let (rows, columns, panel) = (n(rows)?, n(columns)?, n(panel)?);

@@ -31,6 +31,7 @@ pub(super) fn has_checks(body: &Body) -> bool {
         Body::Matmul(_)
         | Body::Convolution(_)
         | Body::Winograd(_)
+        | Body::Strassen(_)
         | Body::Attention(_)
         | Body::Sort(_)
         | Body::Routine(_) => false,
@@ -60,6 +61,12 @@ fn body_dims(body: &Body, see: &mut dyn FnMut(&Dim)) {
             }
             w.tiles.iter().for_each(&mut *see);
             epilogue_dims(&w.epilogue, see);
+        }
+        Body::Strassen(s) => {
+            for (_, extent) in [&s.m, &s.n, &s.k] {
+                see(extent);
+            }
+            epilogue_dims(&s.epilogue, see);
         }
         Body::Attention(a) => attention_dims(a, see),
         Body::Sort(s) => [&s.outer, &s.len, &s.inner, &s.keep, &s.areas].into_iter().for_each(see),
@@ -147,6 +154,15 @@ fn expr_dims(expr: &Expr, see: &mut dyn FnMut(&Dim)) {
         }
         Expr::Var(_) | Expr::Float(..) | Expr::Int(..) | Expr::Bool(_) => {}
     }
+}
+
+/// Instructions from which on an epilogue is long: more than the few that clamp, scale or add.
+const LONG: i64 = 15;
+
+/// Whether an epilogue is so long that it should not be written for each of many accumulators.
+pub(super) fn is_long(epilogue: &Epilogue) -> bool {
+    let stores: i64 = epilogue.stores.iter().map(|(_, _, value)| expr_cost(value)).sum();
+    cost(&epilogue.lets, 1).as_int().is_none_or(|lets| lets + stores >= LONG)
 }
 
 /// Work of the statements for `lanes` iterations at once, in instructions, as far as sizes are known. A size over inner

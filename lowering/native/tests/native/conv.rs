@@ -109,6 +109,7 @@ fn kernel<'t>(target: &'t Target, case: &Case, name: &str) -> (Func<'t>, tile::T
             accumulator: Elem::F32,
             signed: true,
             tile,
+            long_epilogue: case.cout % 2 == 1,
         };
         conv.emit(&mut f, begin, end, &mut store).expect("emits");
         (tile, (conv.task_rows(), conv.column_tasks()))

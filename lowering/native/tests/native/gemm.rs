@@ -72,6 +72,7 @@ fn kernel<'t>(target: &'t Target, case: Case, name: &str) -> (Func<'t>, tile::Ti
         signed: true,
         tile,
         pairs: false,
+        long_epilogue: case.n % 3 == 1,
     };
     gemm.emit(&mut f, begin, end, &mut |b, o| {
         let zero = b.zero(o.value.ty);
@@ -270,6 +271,7 @@ fn plain<'t>(target: &'t Target, operand: Elem, accumulator: Elem, (m, n, k): (i
         signed: true,
         tile: tile::choose(target, accumulator, Size::Static(m), Size::Static(n)),
         pairs: false,
+        long_epilogue: false,
     };
     gemm.emit(&mut f, begin, end, &mut |b, o| {
         let at = o.row.times(b, n).add(b, o.col).val(b);

@@ -5,6 +5,7 @@ use crate::decompose::Val;
 use crate::rewrite::engine::Engine;
 use pt2c_ir::DType;
 use pt2c_ir::dim::Dim;
+use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 
 /// The theme.
 pub const RULES: &[Rule] = &[
@@ -18,6 +19,7 @@ pub const RULES: &[Rule] = &[
     rule("reciprocal_sqrt", "1 / √x is rsqrt", &["prim.reciprocal"], reciprocal_sqrt),
     rule("div_sqrt", "x / √y is x · rsqrt(y) where y is broadcast", &["prim.div"], div_sqrt),
     rule("sigmoid_found", "1 / (1 + exp(-x)) is sigmoid", &["prim.reciprocal"], sigmoid_found),
+    rule("gelu_found", "x · (1 + erf(x / √2)) / 2 is gelu, in any order of the factors", &["prim.mul"], gelu_found),
     rule("tanh_gate", "1 + tanh(x) is 2 · sigmoid(2x), which does not cancel below 0", &["prim.add"], tanh_gate),
 ];
 
@@ -89,6 +91,42 @@ fn sigmoid_found(r: &mut Engine<'_>, s: &Site<'_>) -> Option<Val> {
         }
     }
     None
+}
+
+/// The three factors x, ½ and 1 + erf(x/√2), two of them in a product of their own.
+fn gelu_found(r: &mut Engine<'_>, s: &Site<'_>) -> Option<Val> {
+    if !matches!(r.dtype(s.class), DType::F32 | DType::F64) {
+        return None;
+    }
+    for (product, third) in both(s.two()?) {
+        for pair in r.pairs(product, "prim.mul") {
+            for (first, second) in both(pair) {
+                for [x, half, gate] in [[first, second, third], [first, third, second], [third, first, second]] {
+                    if r.number(half) == Some(0.5)
+                        && r.equal_shapes(r.shape(x), r.shape(s.class))
+                        && is_erf_gate(r, gate, x)
+                    {
+                        return r.b().gelu(x).ok();
+                    }
+                }
+            }
+        }
+    }
+    None
+}
+
+/// Whether a value is 1 + erf(x/√2).
+fn is_erf_gate(r: &Engine<'_>, gate: Val, x: Val) -> bool {
+    let near = |n: Option<f64>, value: f64| n.is_some_and(|n| (n / value - 1.0).abs() < 1e-6);
+    r.pairs(gate, "prim.add").into_iter().flat_map(both).any(|(erf, one)| {
+        r.number(one) == Some(1.0)
+            && r.operands(erf, "prim.erf").into_iter().any(|z| {
+                let scaled = r.pairs(z, "prim.mul").into_iter().flat_map(both);
+                let divided = r.pairs(z, "prim.div").into_iter();
+                scaled.into_iter().any(|(a, c)| r.same(a, x) && near(r.number(c), FRAC_1_SQRT_2))
+                    || divided.into_iter().any(|(a, c)| r.same(a, x) && near(r.number(c), SQRT_2))
+            })
+    })
 }
 
 fn tanh_gate(r: &mut Engine<'_>, s: &Site<'_>) -> Option<Val> {

@@ -37,7 +37,7 @@ pub const OPS: &[OpDef] = &[
                 let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
                 0.5 * x * (1.0 + inner.tanh())
             },
-            _ => |x| 0.5 * x * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2),
+            _ => gelu,
         };
         f
     }),

@@ -98,6 +98,7 @@ pub const OPS: &[OpDef] = &[
     unary!("lgamma(Tensor x) -> Tensor", LGAMMA),
     unary!("digamma(Tensor x) -> Tensor", DIGAMMA),
     unary!("sigmoid(Tensor x) -> Tensor", SIGMOID),
+    unary!("gelu(Tensor x) -> Tensor", GELU),
     unary!("not(Tensor x) -> Tensor", NOT),
     unary!("conj(Tensor x) -> Tensor", CONJ),
     predicate!("is_nan(Tensor x) -> Tensor", f64::is_nan),

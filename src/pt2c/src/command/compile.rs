@@ -65,6 +65,9 @@ pub struct Flags {
     /// Sum convolutions tap by tap, without Winograd's transforms: slower, and weights stay at their size
     #[arg(long)]
     direct_convolutions: bool,
+    /// Sum large matrix products element by element, without Strassen's recombination: slower
+    #[arg(long)]
+    direct_products: bool,
     /// Print how long each phase took
     #[arg(long)]
     timings: bool,
@@ -146,6 +149,7 @@ pub fn run(flags: &Flags) -> Outcome {
     let mut settings = settings(first, flags.name.as_deref(), &flags.cpu, keep)?;
     settings.rewrite.stop_after = flags.stop_after_rewrite;
     settings.lower.winograd = !flags.direct_convolutions;
+    settings.lower.strassen = !flags.direct_products;
     flags.precision.apply(&mut settings);
     let library = settings.name.clone();
     let begun = Instant::now();
