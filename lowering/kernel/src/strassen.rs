@@ -10,7 +10,7 @@
 //! columns of B are first multiplied by powers of two that bring their largest magnitudes into `[1, 2)`, and results by
 //! the inverse ones (Ballard, Benson, Druinsky, Lipshitz & Schwartz, "Improving the numerical stability of fast matrix
 //! multiplication", 2016). The error of an element is then bounded as a dot product's is, by a small constant times
-//! `K · ε · max|row of A| · max|column of B|`; measured, it is between one and three times the direct sum's. A row or
+//! `K · ε · max|row of A| · max|column of B|`; in BERT-base and GPT-2 it is about twice the direct sum's. A row or
 //! column with an infinite element or NaN is NaN all over, and does not touch others.
 
 /// Products of quarters.
