@@ -150,12 +150,12 @@ pub fn strassen_scales(half: i64, n: i64, panel: i64, lanes: i64) -> i64 {
 ///
 /// `None` if `data` has another length, `k` is odd, or a size overflows.
 pub fn strassen(data: &[u8], k: usize, n: usize, panel: usize, lanes: usize) -> Option<Vec<u8>> {
-    use pt2c_kernel::strassen::BASIS;
+    use pt2c_kernel::strassen::{BASIS, QUARTERS};
     let (panel, lanes) = (panel.max(1), lanes.max(1));
     if data.len() != k.checked_mul(n)?.checked_mul(4)? || k % 2 != 0 {
         return None;
     }
-    let values: Vec<f32> = data.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    let mut values: Vec<f32> = data.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
     let mut largest = vec![0f32; n];
     for row in values.chunks_exact(n.max(1)) {
         for (largest, x) in largest.iter_mut().zip(row) {
@@ -167,40 +167,41 @@ pub fn strassen(data: &[u8], k: usize, n: usize, panel: usize, lanes: usize) -> 
     }
     // The power of two at or below the largest magnitude, far enough from the ends that its inverse is a normal number.
     let power = |x: &f32| f32::from_bits((x.to_bits() & f32::INFINITY.to_bits()).clamp(1 << 23, 253 << 23));
+    let factors: Vec<f32> =
+        largest.iter().map(|most| if most.is_finite() { power(most).recip() } else { f32::NAN }).collect();
+    for row in values.chunks_exact_mut(n.max(1)) {
+        for (x, factor) in row.iter_mut().zip(&factors) {
+            *x = if factor.is_nan() { 0.0 } else { *x * factor };
+        }
+    }
     let half = k / 2;
     let all = usize::try_from(strassen_scales(half as i64, n as i64, panel as i64, lanes as i64)).ok()?;
     let mut out: Vec<f32> = Vec::with_capacity(all.checked_add(n)?);
-    let scaled = |row: usize, column: usize, end: usize| -> f64 {
-        match largest.get(column) {
-            Some(most) if column < end && most.is_finite() => {
-                f64::from(values.get(row * n + column).copied().unwrap_or(0.0)) / f64::from(power(most))
-            }
-            _ => 0.0,
-        }
-    };
     let mut first = 0;
     while first < n {
         let (vectors, exist) = super::strassen::rest_of((n - first).min(2 * panel) as i64, lanes as u32);
         let width = vectors as usize * lanes;
         let second = first + width;
-        let end = second + exist[1] as usize;
+        // Columns of both panels that exist, of rows of both halves.
+        let parts = |row: usize| -> Option<[&[f32]; QUARTERS]> {
+            let part =
+                |row: usize, from: usize, count: i64| values.get(row * n + from..row * n + from + count as usize);
+            let (left, right) = (exist[0], exist[1]);
+            let right_from = second.min(n);
+            Some([
+                part(row, first, left)?,
+                part(row, right_from, right)?,
+                part(row + half, first, left)?,
+                part(row + half, right_from, right)?,
+            ])
+        };
         for combination in BASIS {
             for row in 0..half {
-                for j in 0..width {
-                    let quarters = [
-                        (row, first + j, second),
-                        (row, second + j, end),
-                        (row + half, first + j, second),
-                        (row + half, second + j, end),
-                    ];
-                    let sum: f64 = combination
-                        .iter()
-                        .zip(quarters)
-                        .filter(|(factor, _)| **factor != 0.0)
-                        .map(|(factor, (row, column, end))| factor * scaled(row, column, end))
-                        .sum();
-                    out.push(sum as f32);
-                }
+                let quarters = parts(row)?;
+                out.extend((0..width).map(|j| {
+                    let of = |(factor, part): (&f64, &&[f32])| factor * f64::from(part.get(j).copied().unwrap_or(0.0));
+                    combination.iter().zip(&quarters).map(of).sum::<f64>() as f32
+                }));
             }
         }
         first = second + width;
