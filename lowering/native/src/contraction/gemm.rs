@@ -3,7 +3,7 @@
 //! A task is a block of rows and a few column panels of one batch. Inside, panels are the outer loop and row tiles the
 //! inner one, so that a panel of `b` is read from a near cache for all rows of the block.
 
-use super::finish::each_row;
+use super::finish::{RowTile, each_row, row_tiles};
 use super::micro::{Arithmetic, Columns, Rows, tile};
 use super::pieces::Scratch;
 use super::size::{Size, for_range};
@@ -269,46 +269,14 @@ impl Gemm<'_> {
         Rows { buffer: self.a.buffer, base, row: self.a.row, step: self.a.col }
     }
 
-    /// Calls `body(builder, first row, rows)` for row tiles that cover the block: a loop over whole tiles, then the
-    /// rest as one tile where its size is known, in powers of two where it is not.
+    /// Calls `body(builder, first row, rows)` for row tiles that cover the block.
     pub(super) fn row_tiles(
         &self,
         b: &mut Func<'_>,
         block: &Block<'_>,
-        body: &mut dyn FnMut(&mut Func<'_>, Size, u32) -> Result<(), NativeError>,
+        body: &mut RowTile<'_>,
     ) -> Result<(), NativeError> {
-        let mr = i64::from(self.tile.rows);
-        let whole = block.rows.div(b, mr);
-        for_range(b, Size::ZERO, whole, |b, t| {
-            let down = t.times(b, mr);
-            let row = block.row0.add(b, down);
-            body(b, row, self.tile.rows)
-        })?;
-        let done = whole.times(b, mr);
-        let mut row = block.row0.add(b, done);
-        let rest = block.rows.rem(b, mr);
-        match (rest, self.m) {
-            (Size::Static(0), _) => Ok(()),
-            (Size::Static(rest), _) => body(b, row, rest as u32),
-            (_, Size::Static(m)) if m % mr == 0 => Ok(()),
-            (_, Size::Static(m)) => {
-                // Only the last block has a rest, and its size is known.
-                rest.if_cmp(b, IntPredicate::Ne, Size::ZERO, |b| body(b, row, (m % mr) as u32))
-            }
-            (Size::Dynamic(rest), _) => {
-                let mut piece = (self.tile.rows.max(2) - 1).ilog2();
-                loop {
-                    let bit = b.index(1 << piece);
-                    let part = Size::Dynamic(b.andi(rest, bit));
-                    part.if_cmp(b, IntPredicate::Ne, Size::ZERO, |b| body(b, row, 1 << piece))?;
-                    if piece == 0 {
-                        return Ok(());
-                    }
-                    row = row.add(b, part);
-                    piece -= 1;
-                }
-            }
-        }
+        row_tiles(b, self.tile.rows, block.row0, block.rows, self.m, body)
     }
 
     /// Hands a tile's sums to the epilogue.

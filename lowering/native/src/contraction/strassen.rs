@@ -5,6 +5,7 @@
 //! their sum, so that products never wait in memory by themselves. The four finished tiles do, on the stack, in the
 //! first-level cache.
 
+use super::finish::row_tiles;
 use super::micro::{Arithmetic, Columns, Rows, tile};
 use super::size::{Size, for_range};
 use super::tile::Tile;
@@ -77,7 +78,7 @@ impl Strassen {
     pub fn emit(&self, b: &mut Func<'_>, begin: Val, end: Val, epilogue: &mut Epilogue<'_>) -> Result<(), NativeError> {
         let width = self.tile.columns();
         // Four finished tiles, and two sums on the way to them.
-        let sums = b.stack((QUARTERS as i64 * 2 * i64::from(self.tile.rows) * width) as u64, Elem::F32);
+        let sums = b.stack(((QUARTERS as i64 + 2) * i64::from(self.tile.rows) * width) as u64, Elem::F32);
         let task_rows = self.task_rows();
         let row_tasks = self.rows.ceil_div(b, task_rows);
         let whole = self.n / (2 * width);
@@ -108,8 +109,7 @@ impl Strassen {
         })
     }
 
-    /// Rows `first..last` of the halves in tiles, then those left over: as one tile where their number is known, in powers
-    /// of two where it is not.
+    /// Rows `first..last` of the halves in tiles.
     fn row_tiles(
         &self,
         b: &mut Func<'_>,
@@ -118,31 +118,8 @@ impl Strassen {
         last: Size,
         epilogue: &mut Epilogue<'_>,
     ) -> Result<(), NativeError> {
-        let mr = i64::from(self.tile.rows);
         let count = last.sub(b, first);
-        let whole = count.div(b, mr);
-        for_range(b, Size::ZERO, whole, |b, t| {
-            let row = t.times(b, mr).add(b, first);
-            self.tiles(b, pair, row, self.tile.rows, epilogue)
-        })?;
-        let mut row = whole.times(b, mr).add(b, first);
-        match self.rows {
-            Size::Static(rows) if rows % mr == 0 => Ok(()),
-            Size::Static(rows) => {
-                let rest = last.sub(b, row);
-                rest.if_cmp(b, IntPredicate::Ne, Size::ZERO, |b| self.tiles(b, pair, row, (rows % mr) as u32, epilogue))
-            }
-            Size::Dynamic(_) => {
-                let rest = last.sub(b, row).val(b);
-                for piece in (0..=(self.tile.rows.max(2) - 1).ilog2()).rev() {
-                    let bit = b.index(1 << piece);
-                    let part = Size::Dynamic(b.andi(rest, bit));
-                    part.if_cmp(b, IntPredicate::Ne, Size::ZERO, |b| self.tiles(b, pair, row, 1 << piece, epilogue))?;
-                    row = row.add(b, part);
-                }
-                Ok(())
-            }
-        }
+        row_tiles(b, self.tile.rows, first, count, self.rows, &mut |b, row, mr| self.tiles(b, pair, row, mr, epilogue))
     }
 
     /// `mr` rows of each half from `row` on, of one pair.
