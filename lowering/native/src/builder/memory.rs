@@ -116,6 +116,16 @@ impl Func<'_> {
         v
     }
 
+    /// From here on the optimiser does not know what the buffer holds: values that were stored are loaded where they are
+    /// asked for again, in place of staying in registers that the code between needs.
+    pub fn forget(&mut self, buffer: Val) {
+        let address = self.ptr_of_buffer(buffer);
+        self.stmt(&format!(
+            "llvm.inline_asm has_side_effects asm_dialect = att \"\", \"r,~{{memory}}\" {address} : ({}) -> ()",
+            address.ty
+        ));
+    }
+
     /// A raw stack block of 64-bit words, hoisted to the function's entry (argument words of tasks).
     pub fn stack_words(&mut self, words: u64) -> Val {
         let count = self.int(Type::I64, words as i64);

@@ -140,12 +140,13 @@ pub fn winograd(data: &[u8], out: usize, input: usize, panel: usize, lanes: usiz
 pub fn strassen_scales(half: i64, n: i64, panel: i64, lanes: i64) -> i64 {
     let (panel, lanes) = (panel.max(1), lanes.max(1));
     let (rest, _) = super::strassen::rest_of(n % (2 * panel), lanes as u32);
-    4 * half * (n / (2 * panel) * panel + i64::from(rest) * lanes)
+    4 * super::strassen::Blocks::of(half).all() * (n / (2 * panel) * panel + i64::from(rest) * lanes)
 }
 
 /// Packs a dense row-major f32 `[k, n]` matrix for Strassen's algorithm ([`pt2c_kernel::strassen`]): for each pair of
-/// neighbouring panels of columns the four quarters in their basis, `[k/2][panel]` each, columns scaled by powers of two;
-/// behind all of them, the inverse scales, column by column. The last pair's panels are only as wide as whole vectors of
+/// neighbouring panels of columns and each block of the contracted extent ([`super::strassen::Blocks`]) the four quarters in
+/// their basis, `[steps][panel]` each, columns scaled by powers of two; behind all of them, the inverse scales, column by
+/// column. The last pair's panels are only as wide as whole vectors of
 /// `lanes` need. A column with an infinite element or NaN is zero, its inverse scale NaN.
 ///
 /// `None` if `data` has another length, `k` is odd, or a size overflows.
@@ -195,14 +196,17 @@ pub fn strassen(data: &[u8], k: usize, n: usize, panel: usize, lanes: usize) -> 
                 part(row + half, right_from, right)?,
             ])
         };
-        for combination in BASIS {
-            for row in 0..half {
+        let blocks = super::strassen::Blocks::of(half as i64);
+        for (block, combination) in (0..blocks.count).flat_map(|block| BASIS.iter().map(move |basis| (block, basis))) {
+            let end = out.len() + (blocks.steps as usize) * width;
+            for row in (block * blocks.steps) as usize..(((block + 1) * blocks.steps) as usize).min(half) {
                 let quarters = parts(row)?;
                 out.extend((0..width).map(|j| {
                     let of = |(factor, part): (&f64, &&[f32])| factor * f64::from(part.get(j).copied().unwrap_or(0.0));
                     combination.iter().zip(&quarters).map(of).sum::<f64>() as f32
                 }));
             }
+            out.resize(end, 0.0);
         }
         first = second + width;
     }
@@ -279,18 +283,22 @@ mod tests {
 
     #[test]
     fn the_basis_of_strassens_algorithm_holds_the_matrix() {
-        for (k, n, panel, lanes) in [(4, 16, 4, 4), (6, 21, 8, 4), (2, 3, 16, 8), (8, 50, 12, 4)] {
+        for (k, n, panel, lanes) in [(4, 16, 4, 4), (6, 21, 8, 4), (2, 3, 16, 8), (8, 50, 12, 4), (1538, 9, 4, 4)] {
             let value = |i: usize, j: usize| ((i * 7 + j * 3) % 11) as f32 * 2f32.powi(j as i32 % 9 - 4) - 2.0;
             let data: Vec<u8> = (0..k * n).flat_map(|e| value(e / n, e % n).to_le_bytes()).collect();
             let packed = strassen(&data, k, n, panel, lanes).expect("right length");
             let at = |place: usize| f32::from_bits(word(&packed, place));
             let scales = strassen_scales(k as i64 / 2, n as i64, panel as i64, lanes as i64) as usize;
+            let blocks = super::super::strassen::Blocks::of(k as i64 / 2);
             let mut found = vec![0f32; k * n];
             for first in (0..n).step_by(2 * panel) {
                 let width = ((n - first).div_ceil(2 * lanes) * lanes).min(panel);
                 for (row, j) in (0..k / 2).flat_map(|row| (0..width).map(move |j| (row, j))) {
-                    let [b11, b21, b22, mixed] =
-                        [0, 1, 2, 3].map(|q| at(first * 2 * k / 2 + (q * k / 2 + row) * width + j));
+                    let (block, step) = (row / blocks.steps as usize, row % blocks.steps as usize);
+                    let [b11, b21, b22, mixed] = [0, 1, 2, 3].map(|q| {
+                        let steps = (4 * block + q) * blocks.steps as usize + step;
+                        at(2 * first * blocks.all() as usize + steps * width + j)
+                    });
                     let quarters = [
                         (row, 0, b11),
                         (row, width, b22 + b11 - mixed),

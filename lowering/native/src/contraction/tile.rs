@@ -3,6 +3,7 @@
 use super::size::Size;
 use crate::builder::Elem;
 use crate::target::{Isa, Target};
+use pt2c_kernel::strassen::FACTORS;
 
 /// A register tile: `rows × vectors` accumulators, each one hardware register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +39,12 @@ fn candidates(isa: Isa) -> &'static [(u32, u32)] {
 const HALVES: &[(u32, u32)] = &[(8, 3), (12, 2), (10, 2), (6, 4), (5, 5), (24, 1), (16, 1)];
 
 /// Estimated cycles of one step of the contracted loop over all of an `m × n` output: multiply-adds, the loads beside
-/// them, and a floor that covers the latency of the multiply-add. `each` is what a vector instruction takes.
-fn cost(m: i64, n: i64, lanes: i64, rows: i64, vectors: i64, each: f64) -> f64 {
+/// them, and a floor that covers the latency of the multiply-add. `each` is what a vector instruction takes, `reads` how
+/// often a vector of a panel is read in a step.
+fn cost(m: i64, n: i64, lanes: i64, rows: i64, vectors: i64, each: f64, reads: f64) -> f64 {
     let step = |rows: i64, vectors: i64| -> f64 {
         let adds = (rows * vectors) as f64 * each;
-        let loads = vectors as f64 * each + 0.5 * rows as f64;
+        let loads = vectors as f64 * each * reads + 0.5 * rows as f64;
         // Four cycles of latency; loads beside the arithmetic cost a little even where they overlap.
         adds.max(4.0).max(loads) + 0.12 * loads
     };
@@ -59,6 +61,18 @@ fn cost(m: i64, n: i64, lanes: i64, rows: i64, vectors: i64, each: f64) -> f64 {
 /// The tile for an output of `m` rows and `n` columns accumulated in `elem`. Where a size is unknown a large one is
 /// assumed.
 pub fn choose(target: &Target, elem: Elem, m: Size, n: Size) -> Tile {
+    // Wide panels win near ties: they are read from the second-level cache with more work per byte.
+    choose_by(target, elem, m, n, 1.0, 0.99)
+}
+
+/// The tile for a half of a product by [`super::Strassen`], whose factors are often differences of two elements.
+pub fn choose_for_differences(target: &Target, m: Size, n: Size) -> Tile {
+    let elements: usize = FACTORS.iter().map(|(_, second)| 1 + usize::from(second.is_some())).sum();
+    choose_by(target, Elem::F32, m, n, elements as f64 / FACTORS.len() as f64, 1.0)
+}
+
+/// The cheapest tile; a candidate must cost less than `gain` of those before it.
+fn choose_by(target: &Target, elem: Elem, m: Size, n: Size, reads: f64, gain: f64) -> Tile {
     let m = m.known().unwrap_or(240).max(1);
     let n = n.known().unwrap_or(480).max(1);
     // Few columns: narrower vectors waste fewer lanes, and two of them start in a cycle.
@@ -78,21 +92,21 @@ pub fn choose(target: &Target, elem: Elem, m: Size, n: Size) -> Tile {
         let vectors = vectors.min((n + l - 1) / l).max(1) as u32;
         return Tile { rows: 1, vectors, lanes };
     }
+    let later = gain;
     let mut consider = |list: &[(u32, u32)], lanes: u32, each: f64, gain: f64| {
         let mut gain = gain;
         for (rows, vectors) in list {
             // An even split: 9 rows are 5 + 4, not 8 + 1.
             let tiles = (m + i64::from(*rows) - 1) / i64::from(*rows);
             let even = (m + tiles - 1) / tiles;
-            let c = cost(m, n, i64::from(lanes), even, i64::from(*vectors), each);
-            // Earlier candidates win near ties: they read panels from the second-level cache with more work per byte.
+            let c = cost(m, n, i64::from(lanes), even, i64::from(*vectors), each, reads);
             if c < gain * least {
-                (least, gain) = (c, 0.99);
+                (least, gain) = (c, later);
                 best = Tile { rows: even as u32, vectors: *vectors, lanes };
             }
         }
     };
-    consider(candidates(target.isa), lanes, 1.0, 0.99);
+    consider(candidates(target.isa), lanes, 1.0, later);
     if target.splits_vectors() && lanes == target.lanes_of(elem.bytes()) && lanes > 4 {
         consider(HALVES, lanes / 2, 0.5, 0.93);
     }

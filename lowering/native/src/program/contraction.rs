@@ -433,7 +433,7 @@ pub(super) fn strassen(cx: &mut Cx<'_>, s: &kernel::Strassen, begin: Val, end: V
     };
     let half_rows = s.m.1.ceil_div(&Dim::int(2));
     let rows = size(cx, &half_rows)?;
-    let tile = tile::choose(target, Elem::F32, rows, Size::Static((n + 1) / 2));
+    let tile = tile::choose_for_differences(target, rows, Size::Static((n + 1) / 2));
     let emitter =
         Strassen { m: size(cx, &s.m.1)?, rows, n, half: k / 2, v: buffer(cx, s.v)?, b: buffer(cx, s.b.0)?, tile };
     let finish = Finish {

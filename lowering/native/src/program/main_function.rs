@@ -232,10 +232,10 @@ impl Writer<'_, '_> {
             let after = self.b.addi(before, more);
             self.b.ptr_store(after, place);
         }
-        // 0 says that none was read yet: less one it is the greatest unsigned number.
+        // 0 says that none was read yet: both less one, it is the greatest unsigned number.
         let before = self.b.ptr_load(least, Type::I64);
-        let known = self.b.subi(before, one);
-        let shorter = self.b.cmpi(IntPredicate::Ult, spent, known);
+        let [spent_less, before_less] = [spent, before].map(|ticks| self.b.subi(ticks, one));
+        let shorter = self.b.cmpi(IntPredicate::Ult, spent_less, before_less);
         let after = self.b.select(shorter, spent, before);
         self.b.ptr_store(after, least);
         self.b.ptr_store(begun, start);
