@@ -191,7 +191,7 @@ CASES = {
         F.linear(grown(x, 512), waves(512, 512), waves(512, 1)[:, 0])[:, ::8]; F.gelu(F.linear(grown(x, 576), waves(500, 576)))[:, ::7]
         (F.linear(grown(x, 512) * tens(x), waves(520, 512)) / tens(x))[:, ::9]; F.linear(torch.where(torch.arange(x.shape[0])[:, None] == 2, torch.nan, grown(x, 514)), waves(514, 514))[:, ::11]
         F.conv2d(torch.sin(img[:, :1] + torch.arange(256.0)[:, None, None] * 0.37), waves(1056, 256)[..., None, None])[:, ::48]; (grown(x, 512) @ waves(512, 516))[:, ::10]
-        F.linear(grown(waves(45, 1) * 9 + x.sum() * 0.01, 256), waves(301, 256)).relu()[::3, ::5]; F.linear(grown(waves(64, 1) * 9 + x.sum() * 0.01, 194), waves(192, 194), waves(192, 1)[:, 0]).tanh()[::5, ::3]
+        F.linear(grown(waves(45, 1) * 9 + x.sum() * 0.01, 256), waves(301, 256)).relu()[::3, ::5]; F.linear(waves(71, 1538) * (40 + x.sum()), waves(210, 1538)).relu()[::5, ::4]; F.linear(waves(193, 1538)[:1] * (40 + x[:, :1]), waves(193, 1538))[:, ::13]; F.linear(grown(waves(64, 1) * 9 + x.sum() * 0.01, 194), waves(192, 194), waves(192, 1)[:, 0]).tanh()[::5, ::3]
     """,
     "blocks": """
         x @ y.t(); x.t() @ row.expand(x.shape[0], -1).exp(); bf @ bf.t(); F.linear(rows, W8, ROW8); F.conv2d(img, C3, BIAS, padding=1); F.conv2d(img, C1)
