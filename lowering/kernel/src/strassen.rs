@@ -9,9 +9,10 @@
 //! Sums mix rows and columns, and what is large in one would drown what is small in another. Therefore rows of A and
 //! columns of B are first multiplied by powers of two that bring their largest magnitudes into `[1, 2)`, and results by
 //! the inverse ones (Ballard, Benson, Druinsky, Lipshitz & Schwartz, "Improving the numerical stability of fast matrix
-//! multiplication", 2016). The error of an element is then bounded as a dot product's is, by a small constant times
-//! `K · ε · max|row of A| · max|column of B|`; in BERT-base and GPT-2 it is about twice the direct sum's. A row or
-//! column with an infinite element or NaN is NaN all over, and does not touch others.
+//! multiplication", 2016). The error of an element is then at most a small constant times
+//! `K² · ε · max|row of A| · max|column of B|`: it depends on its own row and column alone, as a direct sum's does, whose
+//! bound `K · ε · Σ|a||b|` is the sharper one where a few elements are large. In BERT-base and GPT-2 it is about twice the
+//! direct sum's. A row or column with an infinite element or NaN is NaN all over, and does not touch others.
 
 /// Products of quarters.
 pub const PRODUCTS: usize = 7;
