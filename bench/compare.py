@@ -12,6 +12,7 @@ table has the median over the rounds of each one's median; a ratio is the median
 import argparse
 import json
 import math
+import os
 import re
 import statistics
 import subprocess
@@ -112,6 +113,7 @@ def measure(options, model: Path, folder: Path) -> list[dict]:
         facts["max_abs_diff"] = largest_difference(options, inputs, folder)
     except (RuntimeError, FileNotFoundError) as error:
         facts["error"] = str(error)
+    os.sync()  # the libraries just written go to the disk now, not during the measurements
     rows = []
     for threads in options.threads:
         cpus = ",".join(options.cpus.split(",")[:threads])

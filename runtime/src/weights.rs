@@ -6,7 +6,7 @@ use core::{ptr, slice};
 use pt2c_abi::weights::{HEADER_SIZE, WeightsHeader};
 use pt2c_abi::{ABI_VERSION, Status};
 
-use crate::libc;
+use crate::{libc, memory};
 use crate::message::Message;
 use crate::view::View;
 
@@ -37,6 +37,8 @@ impl Weights {
     ) -> Result<Weights, Status> {
         let model = view.model();
         if !model.weights.is_null() || model.weights_size == 0 {
+            // SAFETY: they are part of the program, which is mapped.
+            unsafe { memory::advise_huge(model.weights, model.weights_size as usize) };
             return Ok(Weights { start: model.weights, ..Weights::NONE });
         }
         let path = if path.is_null() { model.weights_file } else { path };
@@ -75,6 +77,7 @@ impl Weights {
                 message.text("cannot map it");
                 return Err(Status::Weights);
             }
+            memory::advise_huge(mapping.cast(), length);
             Ok(Weights { start: mapping.cast::<u8>().add(HEADER_SIZE), mapping, length })
         }
     }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use pt2c_abi::ALIGNMENT;
+
 use crate::descriptor::WeightsInfo;
 use crate::layout::Layout;
 use crate::spec::{Buffer, LibrarySpec, SpecError, Weights};
@@ -87,7 +89,8 @@ pub fn link_objects(
     placement: WeightsPlacement,
 ) -> Result<Vec<CompiledObject>, LibraryError> {
     let layout = Layout::new(spec)?;
-    let weights = Content::new(&spec.name, weights.clone(), placement)?;
+    // Linkers in memory place sections within one page size.
+    let weights = Content::new(&spec.name, weights.clone(), placement, ALIGNMENT)?;
     let mut objects = assemble(spec, &layout, code, &weights)?;
     objects.extend(weights.into_object());
     Ok(objects)
@@ -103,7 +106,13 @@ struct Content<'a> {
 }
 
 impl<'a> Content<'a> {
-    fn new(library: &'a str, weights: Weights<'_>, placement: WeightsPlacement) -> Result<Content<'a>, LibraryError> {
+    /// `alignment`: of the object's section, in bytes.
+    fn new(
+        library: &'a str,
+        weights: Weights<'_>,
+        placement: WeightsPlacement,
+        alignment: u64,
+    ) -> Result<Content<'a>, LibraryError> {
         let size = weights.size();
         if placement == WeightsPlacement::File || size == 0 {
             let bytes = weights::content(weights);
@@ -113,7 +122,7 @@ impl<'a> Content<'a> {
         if size > LARGEST_EMBEDDED {
             return Err(LibraryError::WeightsTooLarge { size });
         }
-        let (bytes, place) = weights::object(weights, &format!("{library}__weights"))?;
+        let (bytes, place) = weights::object(weights, &format!("{library}__weights"), alignment)?;
         let hash = pt2c_abi::hash::hash(bytes.get(place).unwrap_or_default());
         Ok(Content { library, bytes, size, hash, placement })
     }
@@ -188,7 +197,8 @@ pub fn write_entries(
     };
     let placed = specs.into_iter().map(|spec| Layout::new(&spec).map(|layout| (spec, layout)));
     let specs = placed.collect::<Result<Vec<(LibrarySpec, Layout)>, _>>()?;
-    let content = Content::new(name, weights, placement)?;
+    let alignment = weights::linked_alignment(weights.size());
+    let content = Content::new(name, weights, placement, alignment)?;
     let mut objects = Vec::new();
     for ((spec, layout), entry) in specs.iter().zip(entries) {
         objects.extend(assemble(spec, layout, entry.code, &content)?);

@@ -7,13 +7,17 @@ use std::ops::Range;
 use object::write::elf::{FileHeader, SectionHeader, Sym, Writer};
 use object::{Endianness, elf};
 use pt2c_abi::weights::WeightsHeader;
-use pt2c_abi::{ABI_VERSION, ALIGNMENT};
+use pt2c_abi::{ABI_VERSION, ALIGNMENT, HUGE_PAGE};
 
 use crate::spec::Weights;
 
 /// From this size on the weights go into a "large" section, which linkers place away from code and ordinary data, so
 /// that these stay within reach of each other's 32-bit addresses.
 const LARGE: u64 = 256 << 20;
+
+/// From this size on linkers are asked to place embedded weights at a huge page: the file pages behind them can then be mapped
+/// as huge ones, which reads faster (`bench/RESULTS.md`), for at most one huge page of padding in the linked program.
+const LINKED_AT_HUGE_PAGE: u64 = 8 * HUGE_PAGE;
 
 /// The section flag of the x86-64 ABI for data beyond the reach of 32-bit addresses.
 const SHF_X86_64_LARGE: u64 = 0x1000_0000;
@@ -32,9 +36,18 @@ pub fn write_file(out: &mut dyn Write, content: &[u8], hash: u64) -> io::Result<
     out.write_all(content)
 }
 
-/// The content as an ELF object that defines the hidden symbol `symbol`, and where in it the content is. Weights are
-/// large: this is the only copy that is made of them.
-pub fn object(weights: Weights<'_>, symbol: &str) -> Result<(Vec<u8>, Range<usize>), object::write::Error> {
+/// The alignment, in bytes, that a system's linker is asked for with `size` bytes of weights.
+pub fn linked_alignment(size: u64) -> u64 {
+    if size >= LINKED_AT_HUGE_PAGE { HUGE_PAGE } else { ALIGNMENT }
+}
+
+/// The content as an ELF object that defines the hidden symbol `symbol` at a multiple of `alignment` bytes, and where in it the
+/// content is. Weights are large: this is the only copy that is made of them.
+pub fn object(
+    weights: Weights<'_>,
+    symbol: &str,
+    alignment: u64,
+) -> Result<(Vec<u8>, Range<usize>), object::write::Error> {
     let content_size = weights.size();
     let size = content_size as usize;
     let mut bytes = Vec::with_capacity(size + 4096);
@@ -94,7 +107,7 @@ pub fn object(weights: Weights<'_>, symbol: &str) -> Result<(Vec<u8>, Range<usiz
         sh_size: content_size,
         sh_link: 0,
         sh_info: 0,
-        sh_addralign: ALIGNMENT,
+        sh_addralign: alignment,
         sh_entsize: 0,
     });
     writer.write_section_header(&SectionHeader {

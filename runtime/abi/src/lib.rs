@@ -22,3 +22,6 @@ pub const ABI_VERSION: u32 = 2;
 
 /// Every buffer of the arena, the state block and the weights starts at a multiple of this many bytes.
 pub const ALIGNMENT: u64 = 64;
+
+/// Bytes of a huge page: memory of which much is read starts at a multiple of it, so that whole huge pages can back it.
+pub const HUGE_PAGE: u64 = 2 << 20;
