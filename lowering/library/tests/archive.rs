@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{c_file, code, has_valgrind, int, library, program, run, spec, stdout, weights};
+use object::{Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _};
 use pt2c_ir::DType;
 use pt2c_library::{
     Leaf, LibraryError, LibrarySpec, State, Symbol, Weights, WeightsPlacement, link_objects, write_library,
@@ -274,4 +275,28 @@ fn large_weights_are_written_quickly_and_link() {
         let program = program("weights.c", folder.path(), &["scale"], flags);
         assert_eq!(stdout(&program, &[]), "0 44\n", "{flags:?}");
     }
+}
+
+/// The kernel maps a file's pages as huge ones only where address and offset agree modulo a huge page.
+#[test]
+fn weights_of_some_size_start_at_a_huge_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut weights = weights();
+    weights.push(vec![1; 16 << 20]);
+    let (spec, code) = (spec("scale"), code("scale", folder.path()));
+    write_library(&spec, code.clone(), &weights, WeightsPlacement::Embedded, folder.path()).unwrap();
+    let program = program("weights.c", folder.path(), &["scale"], &[]);
+    assert_eq!(stdout(&program, &["none"]), "0 44\n");
+    let bytes = fs::read(&program).unwrap();
+    let file = object::File::parse(&*bytes).unwrap();
+    let place = file.symbols().find(|symbol| symbol.name() == Ok("scale__weights")).unwrap().address();
+    assert_eq!(place % pt2c_abi::HUGE_PAGE, 0);
+    let holds =
+        |segment: &object::Segment<'_, '_>| (segment.address()..segment.address() + segment.size()).contains(&place);
+    let segment = file.segments().find(holds).unwrap();
+    assert_eq!((place - segment.address() + segment.file_range().0) % pt2c_abi::HUGE_PAGE, 0);
+    // Linkers in memory place sections within a page.
+    let objects = link_objects(&spec, code, &weights, WeightsPlacement::Embedded).unwrap();
+    let object = object::File::parse(objects.last().unwrap().bytes.as_slice()).unwrap();
+    assert!(object.sections().all(|section| section.align() <= 4096));
 }
